@@ -1,0 +1,89 @@
+"""`keras-dd fit`: the main job."""
+
+import math
+
+import click
+from click.core import ParameterSource
+
+from keras_dd.apps.options import Grid, Sectioned, quiet, setting
+from keras_dd.config import DATASETS, DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, Settings
+
+FOLDER = click.Path(file_okay=False)
+RECIPE = {"type": int, "unset": "the recipe's"}
+
+SECTIONS = {
+    "Data": [
+        setting("dataset", f"{', '.join(DATASETS)}.", among=DATASETS, metavar="NAME"),
+        setting("data_dir", "Data folder.", unset="~/tensorflow_datasets", type=FOLDER, metavar="DIR"),
+        setting("validation_split", "Held out of training.", metavar="SHARE"),
+        setting("flip", "Mirror half the images.", "--flip/--no-flip", unset="the recipe's"),
+        setting("crop", "Pad, and cut at random.", metavar="PX", **RECIPE),
+    ],
+    "Network": [
+        setting("model", "cnn, resnet8, resnet14, ...", metavar="NAME"),
+        setting("width", "Of the first layer.", unset="the model's", type=int, metavar="W"),
+        setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
+    ],
+    "Decomposition": [
+        setting("parts", "How many sub-networks.", metavar="K"),
+        setting("grid", "Rows and columns of boxes.", unset="near square", type=Grid(), metavar="RxC"),
+        setting("overlap", "Pixels that boxes share.", unset="the model's", type=int, metavar="PX"),
+        setting(
+            "off_diagonal",
+            "Weights between the parts: zeros, noise:SCALE or orthogonal:SCALE.",
+            among=OFF_DIAGONAL,
+            metavar="RULE",
+        ),
+    ],
+    "Training": [
+        setting("recipe", f"{' or '.join(RECIPES)}, see below.", among=RECIPES, metavar="NAME"),
+        setting("subnet_epochs", "Epochs of sub-networks.", metavar="N", **RECIPE),
+        setting("epochs", "Epochs of fine-tuning.", metavar="N", **RECIPE),
+        setting("batch_size", "Images a step.", metavar="N", **RECIPE),
+    ],
+    "Run": [
+        setting("devices", "auto, a number or names.", metavar="WHICH"),
+        setting("dtype", f"{' or '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
+        setting("seed", "Of everything random.", metavar="N"),
+        setting("deterministic", "The same numbers every time; slower.", is_flag=True),
+        setting("run_dir", "Where results go.", unset="a new one in runs/", type=FOLDER, metavar="DIR"),
+        click.Option(["--dry-run"], is_flag=True, help="Print the plan and train nothing."),
+    ],
+}
+
+EPILOG = """\b
+Recipes:
+{recipes}
+
+\b
+Examples:
+  keras-dd fit --subnet-epochs 3 --epochs 3 --run-dir runs/first
+  keras-dd fit --dataset cifar10 --data-dir ~/data --model resnet8 --width 32
+  keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
+""".format(recipes="\n".join(f"  {name:7}{recipe.about}" for name, recipe in RECIPES.items()))
+
+
+@click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
+@click.pass_context
+def fit(context, dry_run, **chosen):
+    """Train a CNN by domain decomposition, from data to report.
+
+    Images are cut into K overlapping boxes.  K sub-networks, each with 1/K of
+    the width, learn one box each, all at once.  Their weights compose the full
+    network, which is then fine-tuned on whole images.
+    """
+    if chosen["grid"] and context.get_parameter_source("parts") is ParameterSource.DEFAULT:
+        chosen["parts"] = math.prod(chosen["grid"])
+    settings = Settings(**chosen)
+
+    with quiet():
+        from keras_dd import pipeline, plan, report
+
+    if dry_run:
+        click.echo(plan.plan(settings))
+        return
+    result = pipeline.run(settings, command=context.obj)
+
+    import rich
+
+    rich.print(report.table(result.report))

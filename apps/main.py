@@ -1,0 +1,62 @@
+"""`keras-dd`: the commands together, and how they end.
+
+Whatever goes wrong is told in one line on stderr: exit code 2 for a mistake in what was asked for, 1 for a failure of
+the machine (a full disk), 130 for Ctrl-C.
+"""
+
+import shlex
+import sys
+
+import click
+
+from keras_dd import UserError, __version__
+from keras_dd.apps.fit import fit
+
+EPILOG = """\b
+Start here:
+  keras-dd fit              the whole method on 1,797 digits, under 2 minutes
+  keras-dd fit --dry-run    only the plan: boxes, parameters, memory, steps
+  keras-dd fit --dataset cifar10 --model resnet8 --width 32
+
+\b
+Completion by the Tab key, in ~/.bashrc (for zsh: zsh_source, in ~/.zshrc):
+  eval "$(_KERAS_DD_COMPLETE=bash_source keras-dd)"
+
+Every option can be set in the environment too: --data-dir of fit is
+KERAS_DD_FIT_DATA_DIR.
+"""
+
+
+@click.group(epilog=EPILOG, invoke_without_command=True, context_settings={"auto_envvar_prefix": "KERAS_DD"})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def commands(context):
+    """Train a wide CNN from K narrow ones, by domain decomposition."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+commands.add_command(fit)
+
+
+def main(arguments=None):
+    """The entry point.  Commands find the line that was typed in `context.obj`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    line = shlex.join(["keras-dd", *arguments])
+    try:
+        code = commands.main(arguments, prog_name="keras-dd", standalone_mode=False, obj=line)
+    except click.ClickException as mistake:
+        code = complain(mistake.format_message(), 2)
+    except UserError as mistake:
+        code = complain(mistake, 2)
+    except click.Abort as stop:  # click's name for Ctrl-C; the cause is what was raised
+        code = complain(str(stop.__cause__ or "") or "interrupted", 130)
+    except OSError as failure:
+        code = complain(failure, 1)
+    sys.exit(code)
+
+
+def complain(message, code):
+    """One line on stderr, and the exit code."""
+    click.echo("keras-dd: " + " ".join(str(message).split()), err=True)
+    return code

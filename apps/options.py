@@ -1,0 +1,80 @@
+"""What the commands share: options made from Settings, in sections, and TensorFlow without its greetings."""
+
+import os
+from contextlib import contextmanager
+
+import click
+
+from keras_dd.config import Settings
+
+DEFAULTS = Settings()
+
+
+def setting(field, help, flag=None, unset=None, among=(), **details):
+    """The option for a field of Settings, with its name, its default and, unless given, its type.
+
+    `unset` says in words what happens where the default is None; the Tab key completes to names `among` these, which
+    Settings or the pipeline checks.
+    """
+
+    def complete(context, option, typed):
+        return [name for name in among if name.startswith(typed)]
+
+    flag = flag or "--" + field.replace("_", "-")
+    default = getattr(DEFAULTS, field)
+    if not details.get("is_flag"):
+        help = f"{help}  [default: {default if unset is None else unset}]"
+    if among:
+        details["shell_complete"] = complete
+    return click.Option([flag], default=default, help=help, **details)
+
+
+class Grid(click.ParamType):
+    """2x4: two rows of four boxes."""
+
+    name = "RxC"
+
+    def convert(self, value, param, context):
+        try:
+            rows, columns = map(int, value.lower().split("x"))
+        except ValueError:
+            self.fail(f"{value!r} is not ROWSxCOLUMNS, as in 2x4.", param, context)
+        return rows, columns
+
+
+class Sectioned(click.Command):
+    """A command whose help shows its options in sections, {heading: options}, all in the same two columns."""
+
+    def __init__(self, *args, sections, **details):
+        super().__init__(*args, **details)
+        self.sections = sections
+        self.params += [option for options in sections.values() for option in options]
+
+    def format_options(self, context, formatter):
+        records = {
+            heading: [option.get_help_record(context) for option in options]
+            for heading, options in self.sections.items()
+        }
+        width = max(len(name) for section in records.values() for name, _ in section)
+        for heading, section in records.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in section])
+
+
+@contextmanager
+def quiet():
+    """Import TensorFlow in here, for a quiet stderr: an error is then one line of ours.
+
+    Its libraries greet the user while they load, whatever the settings (tensorflow#100442), so stderr is shut for that
+    time.  Later its log reports a missing GPU as an error; TF_CPP_MIN_LOG_LEVEL=0 in the environment brings it back.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)

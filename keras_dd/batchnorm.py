@@ -1,0 +1,47 @@
+"""Batch-norm statistics: re-estimated on whole images after composing."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dd.graph import copy, operations
+
+
+def reestimate(model, batches):
+    """A copy of `model` whose moving means and variances are those of `batches`.
+
+    The sub-networks have seen only their boxes, and the composed network sees whole images.  Each batch goes through
+    the network as in training; means are averaged, and variances are those of all batches together,
+    mean(variance + mean^2) - mean(mean)^2.  Dropout is off.
+
+    Args:
+        model: a functional `keras.Model`.
+        batches: an iterable of image batches (N, H, W, C), finite.
+
+    Returns:
+        A new model; the weights that are trained are the same.
+    """
+    probe = copy(model, _last_batch_only)
+    norms = {n: o for n, o in operations(probe).items() if isinstance(o, keras.layers.BatchNormalization)}
+    result = copy(model)
+    if not norms:
+        return result
+    forward = tf.function(lambda images: probe(images, training=True))
+    seen = {name: [] for name in norms}
+    for images in batches:
+        forward(images)
+        for name, norm in norms.items():
+            seen[name].append((norm.moving_mean.numpy(), norm.moving_variance.numpy()))
+    layers = operations(result)
+    for name, statistics in seen.items():
+        means, variances = np.stack(statistics, axis=1).astype(np.float64)
+        mean = means.mean(0)
+        layers[name].moving_mean.assign(mean)
+        layers[name].moving_variance.assign((variances + means**2).mean(0) - mean**2)
+    return result
+
+
+def _last_batch_only(layer):
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return {"momentum": 0.0}
+    return {"rate": 0.0} if "rate" in layer.get_config() else {}

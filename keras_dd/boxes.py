@@ -1,0 +1,76 @@
+"""Sub-domains: a grid of overlapping boxes of equal size that covers the image."""
+
+import math
+from dataclasses import dataclass
+
+from keras_dd.config import UserError
+
+
+@dataclass(frozen=True)
+class Box:
+    """The sub-domain of one part, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, images):
+        """The box cut out of `images` (N, H, W, C), array or tensor: (N, height, width, C)."""
+        return images[:, self.top : self.top + self.height, self.left : self.left + self.width, :]
+
+
+def grid_of(parts):
+    """The (rows, columns) of `parts` boxes nearest to a square, no taller than wide: 4 -> 2x2, 8 -> 2x4."""
+    rows = max(r for r in range(1, math.isqrt(parts) + 1) if parts % r == 0)
+    return rows, parts // rows
+
+
+def boxes(image_shape, parts=4, grid=None, overlap=None):
+    """Cut an image into `parts` boxes of equal size, row by row.
+
+    Along an axis of side S cut into g boxes with overlap o, a box has side s = (S + (g-1) o) / g and box i starts at
+    i (s - o), as in the paper's CIFAR (S=32, g=2, o=8: s=20) and Fig. 1 (o=0: s=16).
+
+    Args:
+        image_shape: (height, width, ...) in pixels.
+        parts: the number of boxes K.
+        grid: (rows, columns) with rows * columns = parts; by default the grid nearest to a square.
+        overlap: pixels that neighbours share, one number or (vertical, horizontal); by default a quarter of each side,
+            or the nearest number that comes out in whole pixels.
+
+    Returns:
+        A tuple of K `Box`es.
+
+    Raises:
+        UserError: a grid that does not have `parts` boxes, or boxes that do not come out in whole pixels.
+    """
+    if not isinstance(parts, int) or parts < 1:
+        raise UserError(f"parts is {parts!r}: it must be a whole number, 1 or more")
+    rows, columns = grid or grid_of(parts)
+    if rows < 1 or columns < 1 or rows * columns != parts:
+        fit = "x".join(map(str, grid_of(parts)))
+        raise UserError(f"grid {rows}x{columns} has {rows * columns} boxes but parts is {parts}: try grid {fit}")
+    vertical, horizontal = overlap if isinstance(overlap, tuple) else (overlap, overlap)
+    height, tops = _axis("height", image_shape[0], rows, vertical)
+    width, lefts = _axis("width", image_shape[1], columns, horizontal)
+    return tuple(Box(top, left, height, width) for top in tops for left in lefts)
+
+
+def _axis(name, side, count, overlap):
+    """Side and starts of `count` boxes along an axis of `side` pixels."""
+    if count == 1:
+        return side, (0,)
+    # s = (S - o)/g + o is whole just when g divides S - o.
+    whole = [o for o in range(side) if (side - o) % count == 0]
+    if overlap is None:
+        overlap = min(whole, key=lambda o: abs(o - side / 4), default=0)
+    if not isinstance(overlap, int) or not 0 <= overlap <= side or (side - overlap) % count:
+        nearest = sorted(sorted(whole, key=lambda o: abs(o - overlap))[:3])
+        raise UserError(
+            f"overlap {overlap} cuts the image's {name} of {side} px into {count} boxes of "
+            f"{(side + (count - 1) * overlap) / count:g} px: boxes must come out in whole pixels, "
+            f"as with overlap {' or '.join(map(str, nearest))}"
+        )
+    size = (side + (count - 1) * overlap) // count
+    return size, tuple(i * (size - overlap) for i in range(count))

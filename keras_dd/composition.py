@@ -1,0 +1,87 @@
+"""Compose: the weights of K sub-networks transplanted into the full network."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_dd.boxes import boxes, grid_of
+from keras_dd.channels import walk
+from keras_dd.config import UserError, parse_off_diagonal
+from keras_dd.graph import copy, operations
+
+
+def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
+    """Fill the full network with the weights of its sub-networks.
+
+    First layer: kernels side by side.  Hidden layers: block diagonal, W[..., in(k), out(k)] = W_k.  Per-channel
+    weights: side by side.  Head: kernels stacked along the input and divided by K, biases averaged.  So with zeros off
+    the diagonal the composed network's scores are the mean of the sub-networks' scores on the whole image.
+
+    Args:
+        subnets: the trained `Decomposition`, or its K models in the order of their boxes.
+        model: the full network that they were taken from.  It is not changed.
+        off_diagonal: what stands in the blocks between two parts: "zeros", "noise:S" (normal with S times the standard
+            deviation of He's initialisation) or "orthogonal:S" (an orthogonal matrix scaled to the same size).
+        seed: of the noise and of the orthogonal matrices.
+        grid: (rows, columns) of the boxes, where `subnets` is a list and the grid is not the one nearest to a square.
+
+    Returns:
+        A new model with the layers of `model`.
+
+    Raises:
+        UserError: sub-networks that are not parts of this model.
+
+    Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), sec. 2.3.
+    """
+    kind, scale = parse_off_diagonal(off_diagonal)
+    visits = walk(model, getattr(subnets, "boxes", None) or _boxes_of(subnets, model, grid))
+    composed = copy(model)
+    full, parts = operations(composed), [operations(subnet) for subnet in subnets]
+    for number, visit in enumerate(visits):
+        if visit.rule.weights is None or not visit.operation.weights:
+            continue
+        layer = full[visit.name]
+        weights = [np.zeros(weight.shape, np.float32) for weight in layer.weights]
+        owned = [np.zeros(weight.shape, bool) for weight in layer.weights]
+        for k, part in enumerate(parts):
+            share = 1 / len(parts) if visit.output.channels.root.head else 1
+            placements = visit.rule.weights(visit, k)
+            for i, (value, placement) in enumerate(zip(_weights(part, visit, k), placements, strict=False)):
+                if weights[i][placement.full].shape != value[placement.part].shape:
+                    raise UserError(
+                        f"layer {visit.name!r} of sub-network {k + 1} has a weight of shape {value.shape}, which does "
+                        f"not fit its place in the full network: compose the sub-networks that decompose(model) gave"
+                    )
+                weights[i][placement.full] += share * value[placement.part]
+                owned[i][placement.full] = True
+        for i, weight in enumerate(weights):
+            if kind != "zeros" and weight.ndim > 1:
+                between = _off_diagonal(kind, scale, weight.shape, [seed, number, i])
+                weights[i] = np.where(owned[i], weight, between)
+        layer.set_weights(weights)
+    return composed
+
+
+def _weights(part, visit, k):
+    if visit.name not in part:
+        raise UserError(f"sub-network {k + 1} has no layer {visit.name!r}: compose the sub-networks of this very model")
+    return part[visit.name].get_weights()
+
+
+def _boxes_of(subnets, model, grid):
+    """The boxes of a plain list of sub-networks, from their input sizes."""
+    grid = grid or grid_of(len(subnets))
+    image, box = model.inputs[0].shape[1:3], subnets[0].inputs[0].shape[1:3]
+    overlaps = [(g * s - side) // (g - 1) if g > 1 else 0 for side, s, g in zip(image, box, grid, strict=True)]
+    return boxes(image, len(subnets), grid, tuple(overlaps))
+
+
+def _off_diagonal(kind, scale, shape, seed):
+    """Random values of `scale` times the size that He's initialisation gives a kernel of `shape`."""
+    random = np.random.default_rng(seed)
+    size = scale * math.sqrt(2 / math.prod(shape[:-1]))
+    if kind == "noise":
+        return random.normal(0, size, shape)
+    matrix = np.asarray(keras.initializers.Orthogonal(seed=int(random.integers(2**31)))(shape))
+    return matrix * size / np.sqrt(np.mean(matrix**2))

@@ -1,0 +1,146 @@
+"""Settings and recipes: the only home of defaults.
+
+Everything here is data.  `Settings` is one run as the user asked for it, `RECIPES` are the schedules that can be
+asked for by name.  The module imports nothing but the standard library, so that `keras-dd --help` is instant.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from math import inf, nan
+
+DATASETS = ("digits", "cifar10", "cifar100")
+DTYPES = ("float32", "bfloat16")
+SHORTCUTS = ("projection", "identity")
+OFF_DIAGONAL = ("zeros", "noise", "orthogonal")
+
+
+class UserError(ValueError):
+    """A mistake in what was asked for.  The message names the value, the rule and the way out.
+
+    The command line prints it as one line and exits with code 2.
+    """
+
+
+def unknown(kind, name, known):
+    """The error for a name that is not among the known ones: `raise unknown("recipe", "quik", RECIPES)`."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return UserError(f"unknown {kind} {name!r}: {hint}Choose one of {', '.join(known)}.")
+
+
+def parse_off_diagonal(text):
+    """("noise", 0.3) from "noise:0.3".  The scale is 1 when it is left out; zeros take none."""
+    kind, colon, scale = text.partition(":")
+    try:
+        size = float(scale) if colon else 1.0
+    except ValueError:
+        size = nan
+    if kind not in OFF_DIAGONAL or not 0 <= size < inf or (kind == "zeros" and colon):
+        raise UserError(f"off_diagonal is {text!r}: it takes zeros, noise:SCALE or orthogonal:SCALE, with SCALE >= 0")
+    return kind, size
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: how long, and how fast.
+
+    `schedule` is "step" (divided by 10 at the epochs `drops`, the paper's way) or "one-cycle" (a linear rise over
+    the first quarter, then half a cosine down to zero).
+    """
+
+    epochs: int
+    learning_rate: float
+    schedule: str = "one-cycle"
+    drops: tuple[int, ...] = ()
+
+    def lasting(self, epochs: int | None) -> "Stage":
+        """The same stage over another number of epochs, its drops moved in proportion."""
+        if epochs is None or epochs == self.epochs:
+            return self
+        drops = tuple(round(drop * epochs / self.epochs) for drop in self.drops)
+        return dataclasses.replace(self, epochs=epochs, drops=drops)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How both stages are trained: Adam, batches of `batch_size`, and what is done to the training images.
+
+    `flip` mirrors half of the images left to right, `crop` pads by that many pixels and cuts a random window.
+    """
+
+    about: str
+    subnets: Stage
+    finetune: Stage
+    batch_size: int = 128
+    flip: bool = True
+    crop: int = 0
+
+
+RECIPES = {
+    "quick": Recipe(
+        about="one-cycle, made for one machine and few epochs",
+        subnets=Stage(epochs=8, learning_rate=5e-3),
+        finetune=Stage(epochs=8, learning_rate=5e-3),
+        batch_size=64,
+    ),
+    # method.md, "Recipes of the paper".
+    "paper": Recipe(
+        about="the paper's: 120 epochs a sub-network, 80 of fine-tuning, flips only",
+        subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
+        finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run of the main job.  `None` means: taken from the recipe, the model or the data set."""
+
+    dataset: str = "digits"
+    data_dir: str | None = None
+    validation_split: float = 0.0
+    model: str = "cnn"
+    width: int | None = None
+    shortcut: str = "projection"
+    parts: int = 4
+    grid: tuple[int, int] | None = None
+    overlap: int | None = None
+    off_diagonal: str = "zeros"
+    recipe: str = "quick"
+    subnet_epochs: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    flip: bool | None = None
+    crop: int | None = None
+    devices: str = "auto"
+    dtype: str = "float32"
+    seed: int = 0
+    deterministic: bool = False
+    run_dir: str | None = None
+
+    def __post_init__(self):
+        for name, (least, bound) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < bound:
+                below = f" and below {bound}" if bound < inf else ""
+                raise UserError(f"{name} is {value}: it must be at least {least}{below}")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        parse_off_diagonal(self.off_diagonal)
+
+
+# What a field of Settings may hold: from the first number on, and below the second.
+RANGES = {
+    "validation_split": (0, 1),
+    "width": (1, inf),
+    "parts": (1, inf),
+    "overlap": (0, inf),
+    "subnet_epochs": (0, inf),
+    "epochs": (0, inf),
+    "batch_size": (1, inf),
+    "crop": (0, inf),
+    "seed": (0, 2**31),
+}
+CHOICES = {"shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES}

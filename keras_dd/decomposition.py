@@ -1,0 +1,66 @@
+"""Decompose: K sub-networks of 1/K width, each for its own box of the image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from keras_dd.boxes import Box, boxes
+from keras_dd.channels import walk
+from keras_dd.graph import again, replay
+
+
+@dataclass(frozen=True)
+class Decomposition(Sequence):
+    """The sub-networks of a full network, and the box of the image that each of them sees."""
+
+    subnets: tuple[keras.Model, ...]
+    boxes: tuple[Box, ...]
+
+    def __getitem__(self, k):
+        return self.subnets[k]
+
+    def __len__(self):
+        return len(self.subnets)
+
+
+def decompose(model, parts=4, overlap=None, grid=None):
+    """Take a functional network apart into sub-networks of the same depth and topology.
+
+    Every hidden width is divided by `parts`; the head keeps its classes.  The sub-networks have fresh weights and the
+    layer names of `model`, which is not changed.
+
+    Args:
+        model: a functional `keras.Model` from images (H, W, C) to class scores; its layers are those of
+            `keras_dd.rules.RULES`.
+        parts: the number of sub-networks K; it must divide every hidden width.
+        overlap: pixels that neighbouring boxes share; by default a quarter of the side.
+        grid: (rows, columns) of the boxes; by default the one nearest to a square.
+
+    Returns:
+        A `Decomposition`, a sequence of K models from boxes (height, width, C) to class scores.
+
+    Raises:
+        UserError: names the layer or the number that does not fit, and the way out.
+
+    Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), sec. 2.2.
+    """
+    domains = boxes(model.inputs[0].shape[1:], parts, grid, overlap)
+    visits = walk(model, domains)
+    subnets = tuple(_subnet(model, visits, box, k) for k, box in enumerate(domains))
+    return Decomposition(subnets, domains)
+
+
+def _subnet(model, visits, box, k):
+    configs = {visit.name: visit.rule.config(visit, k) for visit in visits}
+    layers = {}
+
+    def call(name, operation, *args, **kwargs):
+        if name not in layers:  # a layer without weights may be called more than once
+            layers[name] = again(operation, **configs[name], name=name)
+        return layers[name](*args, **kwargs)
+
+    image = model.inputs[0]
+    inputs = keras.Input((box.height, box.width, image.shape[-1]), dtype=image.dtype, name=image.name)
+    outputs = replay(model, [inputs], call)
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=f"{model.name}_part{k + 1}")

@@ -1,0 +1,49 @@
+"""The devices a run works on, and the strategy over them."""
+
+import tensorflow as tf
+
+from keras_dd.config import UserError
+
+
+def pick(spec="auto"):
+    """Names of the devices to use, such as ("GPU:0", "GPU:1").
+
+    Args:
+        spec: "auto" (all GPUs, or else the CPU), a number N (the first N GPUs, or the CPU as N logical devices), or
+            names with commas between, such as "GPU:0,GPU:2".
+
+    Raises:
+        UserError: devices that are not there, or logical CPU devices asked for after TensorFlow has started.
+    """
+    gpus = [_short(device) for device in tf.config.list_physical_devices("GPU")]
+    if spec == "auto":
+        return tuple(gpus) or ("CPU:0",)
+    if spec.isdecimal() and int(spec) > 0:
+        return tuple(gpus[: int(spec)]) if len(gpus) >= int(spec) else _logical_cpus(int(spec))
+    names = tuple(name.strip().upper() for name in spec.split(","))
+    known = {_short(device) for device in tf.config.list_logical_devices()}
+    if not known.issuperset(names):
+        raise UserError(f"devices {spec!r}: there are {', '.join(sorted(known))}; name some of them, a number, or auto")
+    return names
+
+
+def strategy(devices):
+    """What `fit` runs under: TensorFlow's default for one device, a `MirroredStrategy` for several."""
+    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
+
+
+def _short(device):
+    return device.name.removeprefix("/physical_device:").removeprefix("/device:")
+
+
+def _logical_cpus(count):
+    """The CPU as `count` logical devices; they share its cores."""
+    [cpu] = tf.config.list_physical_devices("CPU")
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) != count:
+        try:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        except RuntimeError:
+            raise UserError(
+                f"devices {count}: the CPU can only be split before TensorFlow starts, so ask for it in a new process"
+            ) from None
+    return tuple(f"CPU:{i}" for i in range(count))

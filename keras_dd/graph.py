@@ -1,0 +1,89 @@
+"""A functional model as a program that can be run on values of any kind."""
+
+import keras
+
+from keras_dd.config import UserError
+
+
+def replay(model, inputs, call):
+    """Run the graph of a functional model on `inputs`, with `call` in the place of every operation.
+
+    The values may be anything: Keras tensors (then this builds a network), or the index sets of `shares.py` (then it
+    follows them through the network).  Models nested in the model are entered, so `call` sees plain operations only.
+
+    Args:
+        model: a functional or sequential `keras.Model`.
+        inputs: one value for each of `model.inputs`.
+        call: `call(name, operation, *args, **kwargs)` gives the operation's output; `name` is the operation's name,
+            behind those of the models that it is nested in.
+
+    Returns:
+        The list of values of `model.outputs`.
+    """
+    return _replay(model, inputs, call, prefix="")
+
+
+def _replay(model, inputs, call, prefix):
+    values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+    for node in _nodes(model):
+        args, kwargs = node.arguments.fill_in(values)
+        operation, name = node.operation, prefix + node.operation.name
+        if isinstance(operation, keras.Model):
+            outputs = _replay(operation, keras.tree.flatten(args), call, prefix=f"{name}.")
+        else:
+            outputs = keras.tree.flatten(call(name, operation, *args, **kwargs))
+        values.update(zip(map(id, node.outputs), outputs, strict=True))
+    return [values[id(tensor)] for tensor in model.outputs]
+
+
+def _nodes(model):
+    """The calls that the model is made of, each after those it depends on, without the inputs."""
+    if isinstance(model, keras.Sequential) and model.built:
+        model = model._functional
+    if not hasattr(model, "_nodes_by_depth"):
+        raise UserError(
+            f"model {model.name!r} ({type(model).__name__}) has no graph of layers: only functional and built "
+            "sequential models can be taken apart, so build it with keras.Model(inputs, outputs)"
+        )
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+
+
+def operations(model):
+    """{name: operation} of a functional model in the order of computation, with the names that `replay` gives them."""
+    found = {}
+
+    def note(name, operation, *args, **kwargs):
+        found[name] = operation
+        return [None] * len(operation._inbound_nodes[0].outputs)
+
+    replay(model, [None] * len(model.inputs), note)
+    return found
+
+
+def again(operation, **changes):
+    """A new operation with the config of `operation` but for `changes`, and weights of its own.
+
+    Seeds written into initializers are dropped, for K sub-networks must not begin as copies of one another.
+    """
+    config = {**operation.get_config(), **changes}
+    for value in config.values():
+        if isinstance(value, dict) and isinstance(value.get("config"), dict) and "seed" in value["config"]:
+            value["config"]["seed"] = None
+    return type(operation).from_config(config)
+
+
+def copy(model, changes=lambda operation: {}):
+    """A new model with the layers and the weights of `model`; `changes(layer)` gives what its config has otherwise."""
+    clone = keras.models.clone_model(model, clone_function=lambda o: again(o, **changes(o)), recursive=True)
+    clone.set_weights(model.get_weights())
+    for operation in operations(clone).values():
+        if isinstance(operation, keras.layers.Normalization):
+            operation.finalize_state()  # its constants are computed from the weights just set
+    return clone
+
+
+def is_softmax(operation):
+    """Whether a layer ends in a softmax, be it a Softmax layer or another's activation."""
+    activation = getattr(operation, "activation", None)
+    return isinstance(operation, keras.layers.Softmax) or activation is keras.activations.softmax

@@ -1,0 +1,97 @@
+"""A run that is ready to start: what was left to defaults is settled, everything is built, nothing is trained."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from keras_dd import data, devices
+from keras_dd.config import RECIPES, Settings, UserError, unknown
+from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.models import MODELS
+
+# Images that batch-norm statistics are re-estimated on.
+REESTIMATION_IMAGES = 5000
+
+
+@dataclass(frozen=True)
+class Job:
+    """The settings, the data, the full network, its parts and their devices."""
+
+    settings: Settings
+    dataset: data.Dataset
+    model: keras.Model
+    parts: Decomposition
+    devices: tuple[str, ...]
+
+    @property
+    def evaluated_on(self):
+        """The split whose accuracy is reported: while training images are held out, the test split is not looked at."""
+        return "validation" if self.dataset.validation else "test"
+
+    @property
+    def stages(self):
+        recipe = RECIPES[self.settings.recipe]
+        return recipe.subnets.lasting(self.settings.subnet_epochs), recipe.finetune.lasting(self.settings.epochs)
+
+    @property
+    def steps_per_epoch(self):
+        return data.steps_per_epoch(self.dataset.train, self.settings.batch_size)
+
+    def batches(self, first_epoch):
+        s = self.settings
+        return data.training_batches(self.dataset.train, s.batch_size, s.seed, first_epoch, s.flip, s.crop)
+
+    def evaluation(self):
+        return data.evaluation_batches(getattr(self.dataset, self.evaluated_on))
+
+    def whole_images(self):
+        """Some thousand training images for batch norm, not augmented."""
+        s = self.settings
+        batches = data.training_batches(self.dataset.train, s.batch_size, s.seed, first_epoch=0, flip=False)
+        count = min(self.steps_per_epoch, -(-REESTIMATION_IMAGES // s.batch_size))
+        return (images for images, _ in batches.take(count))
+
+
+def prepare(settings, model=None, dataset=None):
+    """Everything that comes before training: load, build, decompose, and settle what was left to defaults."""
+    names = devices.pick(settings.devices)
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
+    settings = _resolved(settings)
+    model = model or _build(settings, dataset)
+    if tuple(model.inputs[0].shape[1:]) != dataset.image_shape:
+        raise UserError(
+            f"model {model.name!r} takes images {tuple(model.inputs[0].shape[1:])} but those of {dataset.name!r} are "
+            f"{dataset.image_shape}: build it for them"
+        )
+    parts = decompose(model, settings.parts, settings.overlap, settings.grid)
+    return Job(settings, dataset, model, parts, names)
+
+
+def _resolved(settings):
+    """The settings with those of the recipe and of the model put in where nothing was asked for."""
+    recipe = RECIPES[settings.recipe]
+    defaults = {
+        "subnet_epochs": recipe.subnets.epochs,
+        "epochs": recipe.finetune.epochs,
+        "batch_size": recipe.batch_size,
+        "flip": recipe.flip and settings.dataset != "digits",  # a mirrored digit is none
+        "crop": recipe.crop,
+        "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
+    }
+    asked = dataclasses.asdict(settings)
+    return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})
+
+
+def _build(settings, dataset):
+    if settings.model not in MODELS:
+        raise unknown("model", settings.model, MODELS)
+    options = {"width": settings.width} if settings.width else {}
+    if settings.model != "cnn":
+        options["shortcut"] = settings.shortcut
+    keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
+    return MODELS[settings.model](classes=len(dataset.classes), image_shape=dataset.image_shape, **options)

@@ -1,0 +1,10 @@
+"""The networks that can be asked for by name: `MODELS[name](width, classes, image_shape)` builds one."""
+
+from functools import partial
+
+from keras_dd.models.cnn import cnn
+from keras_dd.models.resnet import DEPTHS, resnet
+
+MODELS = {"cnn": cnn} | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
+
+__all__ = ["MODELS", "cnn", "resnet"]

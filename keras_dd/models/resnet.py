@@ -1,0 +1,98 @@
+"""Residual networks for CIFAR-size images: block -> stack -> model."""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from keras_dd.config import SHORTCUTS, UserError, unknown
+
+DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+
+conv = partial(layers.Conv2D, use_bias=False, kernel_initializer="he_normal")
+# As in the published CIFAR networks; Keras' own defaults (1e-3, 0.99) are meant for longer trainings.
+batch_norm = partial(layers.BatchNormalization, epsilon=1e-5, momentum=0.9)
+
+
+def conv3x3(x, filters, stride, name):
+    """3x3 with one zero all around, also where it strides: TensorFlow's "same" pads even sizes on one side only."""
+    if stride == 1:
+        return conv(filters, 3, padding="same", name=f"{name}_conv")(x)
+    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    return conv(filters, 3, strides=stride, name=f"{name}_conv")(x)
+
+
+def shortcut_projection(x, filters, stride, name):
+    """1x1, BN (option B of He et al.)."""
+    x = conv(filters, 1, strides=stride, name=f"{name}_shortcut_conv")(x)
+    return batch_norm(name=f"{name}_shortcut_bn")(x)
+
+
+def shortcut_identity(x, filters, stride, name):
+    """Every `stride`-th pixel, zero channels on both sides (option A of He et al.): no weights.
+
+    Half of the zeros stand before the channels and half behind, as in the published PyTorch weights of this network.
+    """
+    x = layers.AveragePooling2D(1, strides=stride, name=f"{name}_shortcut_subsample")(x)
+    zeros = (filters - x.shape[-1]) // 2
+    x = layers.Permute((3, 1, 2), name=f"{name}_shortcut_channels_first")(x)
+    x = layers.ZeroPadding2D(((zeros, zeros), (0, 0)), name=f"{name}_shortcut_zeros")(x)
+    return layers.Permute((2, 3, 1), name=f"{name}_shortcut_channels_last")(x)
+
+
+def block(x, filters, stride, shortcut, name):
+    """ReLU(shortcut + [3x3, BN, ReLU, 3x3, BN])."""
+    short = x if stride == 1 else shortcut(x, filters, stride, name)
+    x = conv3x3(x, filters, stride, f"{name}_1")
+    x = batch_norm(name=f"{name}_1_bn")(x)
+    x = layers.ReLU(name=f"{name}_1_relu")(x)
+    x = conv3x3(x, filters, 1, f"{name}_2")
+    x = batch_norm(name=f"{name}_2_bn")(x)
+    x = layers.Add(name=f"{name}_add")([x, short])
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def stack(x, filters, blocks, stride, shortcut, name):
+    """`blocks` blocks, the first of which strides."""
+    for number in range(1, blocks + 1):
+        x = block(x, filters, stride if number == 1 else 1, shortcut, f"{name}_block{number}")
+    return x
+
+
+def resnet(depth=20, width=16, classes=10, image_shape=(32, 32, 3), shortcut="projection"):
+    """3x3, BN, ReLU, three stacks of (depth - 2) / 6 blocks with width, 2 width, 4 width channels, pool, dense.
+
+    Args:
+        depth: 6n + 2; published are 20, 32, 44, 56, 110.
+        width: channels of the first stack: 16 in He et al., 64 in the domain decomposition paper.
+        classes: number of classes.
+        image_shape: (height, width, channels) in pixels.
+        shortcut: "projection" (1x1 convolution and BN where a stack begins) or "identity" (subsampling and zero
+            channels, no weights).
+
+    Returns:
+        A functional model from images 0..255 (N, *image_shape) to logits (N, classes).
+
+    Raises:
+        UserError: a depth that is not 6n + 2, or an unknown shortcut.
+
+    Source: He et al., "Deep residual learning for image recognition" (2015), sec. 4.2.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        below = max(8, depth - (depth - 2) % 6)
+        raise UserError(f"depth {depth} of a resnet must be 6n+2, n at least 1: try {below} or {below + 6}")
+    if shortcut not in SHORTCUTS:
+        raise unknown("shortcut", shortcut, SHORTCUTS)
+    make_shortcut = {"projection": shortcut_projection, "identity": shortcut_identity}[shortcut]
+    blocks = (depth - 2) // 6
+    x = inputs = keras.Input(image_shape, name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = conv3x3(x, width, 1, "stem")
+    x = batch_norm(name="stem_bn")(x)
+    x = layers.ReLU(name="stem_relu")(x)
+    x = stack(x, width, blocks, 1, make_shortcut, "stack1")
+    x = stack(x, 2 * width, blocks, 2, make_shortcut, "stack2")
+    x = stack(x, 4 * width, blocks, 2, make_shortcut, "stack3")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(classes, dtype="float32", name="head")(x)
+    return keras.Model(inputs, x, name=f"resnet{depth}")

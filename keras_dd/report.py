@@ -1,0 +1,217 @@
+"""Results -> files, tables and curves.
+
+A report is a plain dict of what a run asked for, ran on, reached and took; a history is a list of rows, one for each
+stage and epoch.  The pipeline fills both, everything here only shows them; what an interrupted run did not reach is
+shown as a dash.  Accuracies are fractions of the split that `report["evaluated_on"]` names, times are seconds.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+COLUMNS = ("stage", "epoch", "seconds", "learning_rate", "loss", "accuracy")
+STAGES = {
+    "subnets": "sub-networks",
+    "compose": "compose",
+    "recalibrate": "re-estimate BN",
+    "finetune": "fine-tune",
+    "evaluate": "evaluate",
+}
+# Okabe and Ito's colour-blind safe palette without its yellow and black; parts 7 to 12 are dashed, 13 to 18 dotted.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
+DASHES = ("-", "--", ":")
+
+
+def write(run_dir: Path, report: dict, history: list[dict]) -> None:
+    """Write history.csv, curves.png, report.md and, last, report.json: where it exists, the others do too."""
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    columns = dict.fromkeys((*COLUMNS, f"{report['evaluated_on']}_accuracy", *(key for row in history for key in row)))
+    with open(run_dir / "history.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+    curves(report, history, run_dir / "curves.png")
+    (run_dir / "report.md").write_text(markdown(report, history), encoding="utf-8")
+    partial = run_dir / "report.json.partial"  # a reader, or a crash, never meets half a report
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, run_dir / "report.json")
+
+
+def table(report: dict) -> Group:
+    """What the terminal shows at the end, at most 80 columns wide: accuracies beside times, sizes below."""
+    beside = Table.grid(padding=(0, 3))
+    beside.add_row(_terminal(_accuracies(report), strong="fine-tuned"), _terminal(_times(report), strong="total"))
+    where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
+    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", where)
+
+
+def markdown(report: dict, history: list[dict]) -> str:
+    """The numbers of `table` as Markdown, with the command, the figure, the last epochs and the environment."""
+    split = report["evaluated_on"]
+    epochs = [("last epoch of", "epoch", "loss", "training", split)]
+    for stage, row in {row["stage"]: row for row in history}.items():
+        accuracies = row["accuracy"], row.get(f"{split}_accuracy")
+        epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(_percent, accuracies)))
+    settings = [("setting", "value"), *((key, str(value)) for key, value in report["settings"].items())]
+    environment = [("environment", "value"), *((key, str(value)) for key, value in report["environment"].items())]
+    tables = _accuracies(report), _times(report), _sizes(report), epochs, environment, settings
+    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", "![](curves.png)"
+    return "\n\n".join((*opening, *map(_markdown, tables))) + "\n"
+
+
+def curves(report: dict, history: list[dict], path: Path) -> None:
+    """Draw accuracy against training time, and the boxes in the same colours, as a PNG of 1600 x 700 pixels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.375), dpi=160, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    _draw_accuracy(left, report, history)
+    _draw_boxes(right, report)
+    figure.savefig(path, format="png")
+
+
+def _draw_accuracy(axes, report: dict, history: list[dict]) -> None:
+    """Sub-networks from second 0, the hand-over, and the fine-tuned network, on one clock."""
+    seconds, measured = report["seconds"], f"{report['evaluated_on']}_accuracy"
+    runs = {}
+    for row in history:
+        runs.setdefault(row["stage"], []).append((row["seconds"], row.get(measured)))
+    tuned = runs.pop("finetune", [])
+    handover = seconds.get("subnets") or max((time for run in runs.values() for time, _ in run), default=1)
+    composed = handover + (seconds.get("compose") or 0), report.get("composed_accuracy")
+    restarted = composed[0] + (seconds.get("recalibrate") or 0), report.get("recalibrated_accuracy")
+    tuned = tuned and [composed, restarted, *((restarted[0] + time, accuracy) for time, accuracy in tuned)]
+    end = tuned[-1][0] if tuned else restarted[0]
+    scale, unit = next((pair for pair in ((3600, "hours"), (60, "minutes")) if end > 5 * pair[0]), (1, "seconds"))
+
+    def draw(run, **style):
+        run = [(time / scale, accuracy) for time, accuracy in run if accuracy is not None]
+        return axes.plot(*zip(*run, strict=True), **style) if run else []
+
+    for part in range(len(report["boxes"])):
+        draw(runs.get(f"subnet {part + 1}", []), linewidth=1.5, marker=".", markersize=4, **_style(part))
+    draw(tuned, color="black", linewidth=2, marker=".", markersize=5)
+    diamond = {"marker": "D", "linestyle": "none", "color": "black", "zorder": 5, "clip_on": False}
+    handles = draw([composed], label="composed " + _percent(composed[1], 1), markerfacecolor="white", **diamond)
+    handles += draw([restarted], label="batch norm re-estimated " + _percent(restarted[1], 1), **diamond)
+    if handles:
+        axes.legend(handles=handles, frameon=False)
+
+    chance, final = report["dataset"]["chance"], report.get("final_accuracy")
+    everything = [accuracy or 0 for run in (*runs.values(), tuned, [composed, restarted]) for _, accuracy in run]
+    top = min(max(chance, *everything) + 0.1, 1.03)
+    beside = {"xycoords": ("axes fraction", "data"), "xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+    axes.axhline(chance, color="#777777", linewidth=1, linestyle=":")
+    axes.annotate("chance\n" + _percent(chance, 1), (1, chance), color="#555555", **beside)
+    axes.set_title(f"{len(report['boxes'])} sub-networks, at the same time", loc="left", fontsize=10)
+    axes.axvspan(0, handover / scale, color="#f2f2f2", linewidth=0, zorder=0)
+    if tuned:
+        axes.set_title("the composed network, fine-tuned", loc="right", fontsize=10)
+    if tuned and final is not None:  # beside the end of its curve, but never on top of the label of chance
+        height = max(final, chance + 0.12 * top)
+        axes.annotate("fine-tuned\n" + _percent(final, 1), (1, height), weight="bold", **beside)
+    axes.yaxis.set_major_formatter(lambda value, _: _percent(value, 0))
+    axes.set(xlim=(0, 1.02 * end / scale), ylim=(0, top))
+    axes.set(xlabel=f"training time, {unit}", ylabel=f"accuracy on the {report['evaluated_on']} split")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_boxes(axes, report: dict) -> None:
+    """One small image for each part, laid out as the grid is, with the part's box, number and accuracy.
+
+    Not all boxes on one image: they overlap, and from nine parts on nobody could tell them apart.
+    """
+    from matplotlib.patches import Rectangle
+
+    rows, columns = report["dataset"]["image_shape"][:2]
+    tops, lefts = (sorted({corner[axis] for corner in report["boxes"]}) for axis in (0, 1))
+    for part, ((top, left, height, width), accuracy) in enumerate(_parts(report)):
+        y, x = 1.4 * rows * tops.index(top), 1.15 * columns * lefts.index(left)
+        style = _style(part)
+        axes.add_patch(Rectangle((x, y), columns, rows, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8))
+        axes.add_patch(Rectangle((x + left, y + top), width, height, alpha=0.3, linewidth=0, color=style["color"]))
+        axes.add_patch(Rectangle((x + left, y + top), width, height, fill=False, linewidth=1.8, **style))
+        label = str(part + 1) if accuracy is None else f"{part + 1}: {_percent(accuracy, 1)}"
+        axes.text(x + columns / 2, y - 0.06 * rows, label, ha="center", fontsize=9 if len(lefts) <= 2 else 6.5)
+    axes.set(aspect="equal", xlim=(-0.03 * columns, (1.15 * len(lefts) - 0.12) * columns))
+    axes.set_ylim((1.4 * len(tops) - 0.37) * rows, -0.37 * rows)
+    axes.set_title("what each sub-network sees", fontsize=10)
+    axes.axis("off")
+
+
+def _style(part: int) -> dict:
+    return {"color": COLOURS[part % len(COLOURS)], "linestyle": DASHES[part // len(COLOURS) % len(DASHES)]}
+
+
+def _headline(report: dict) -> str:
+    settings, dataset = report["settings"], report["dataset"]
+    stopped = report.get("interrupted")
+    note = f", interrupted: {STAGES.get(stopped, stopped)}" if stopped else ""
+    images = f"{dataset[report['evaluated_on']]:,} {report['evaluated_on']} images"
+    return f"{settings['model']} on {dataset['name']}, {len(report['boxes'])} parts, {images}{note}"
+
+
+def _parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
+    """(box, accuracy or None) of every part."""
+    return zip_longest(report["boxes"], report.get("subnet_accuracy") or [])
+
+
+def _accuracies(report: dict) -> list[tuple[str, ...]]:
+    """Every network there was, the first and last row and column of the image that it sees, and its accuracy."""
+    rows, columns = report["dataset"]["image_shape"][:2]
+    lines = [("network", "rows", "columns", "accuracy")]
+    for k, ((top, left, height, width), accuracy) in enumerate(_parts(report), start=1):
+        sees = f"{top}–{top + height - 1}", f"{left}–{left + width - 1}"
+        lines.append((f"sub-network {k}", *sees, _percent(accuracy)))
+    for name, key in ("composed", "composed"), ("+ re-estimated BN", "recalibrated"), ("fine-tuned", "final"):
+        lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", _percent(report.get(f"{key}_accuracy"))))
+    return [*lines, ("chance", "–", "–", _percent(report["dataset"]["chance"]))]
+
+
+def _times(report: dict) -> list[tuple[str, ...]]:
+    """Seconds and share of each stage; the rest is building, tracing, saving, or a stage that was interrupted."""
+    seconds = {name: report["seconds"].get(stage) for stage, name in STAGES.items()}
+    known = sum(filter(None, seconds.values()))
+    total = report["seconds"].get("total") or known
+    lines = [("stage", "seconds", "share")]
+    for name, value in (seconds | {"set-up, rest": max(total - known, 0.0), "total": total}).items():
+        lines.append((name, "–", "–") if value is None else (name, f"{value:,.1f}", _percent(value / (total or 1), 0)))
+    return lines
+
+
+def _sizes(report: dict) -> list[tuple[str, ...]]:
+    lines = [("size", "full network", "sub-network", "ratio")]
+    for name, count in ("parameters", report["parameters"]), ("multiply-adds, an image", report["macs"]):
+        full, subnet = count["full"], count["subnet"]
+        lines.append((name, f"{full:,}", f"{subnet:,}", f"{full / subnet:.1f} : 1"))
+    return lines
+
+
+def _terminal(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:
+    """Lines, the first one the headings, as a table for the terminal; the line named `strong` is bold."""
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, heading in enumerate(lines[0]):
+        grid.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    for line in lines[1:]:
+        grid.add_row(*line, style="bold" if line[0] == strong else None)
+    return grid
+
+
+def _markdown(lines: list[tuple[str, ...]]) -> str:
+    """The same in Markdown."""
+    rule = ("---", *("---:" for _ in lines[0][1:]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"

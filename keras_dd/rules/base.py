@@ -1,0 +1,65 @@
+"""What a rule is, and what rules share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+
+from keras_dd.config import UserError
+from keras_dd.shares import Channels, Share
+
+
+class Placement(NamedTuple):
+    """`full_weight[full]` is `part_weight[part]`; both are numpy indices."""
+
+    full: tuple
+    part: object = ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a layer class carries index sets.
+
+    flow(operation, *shares) -> Share: the output's index sets from the inputs'.
+    config(visit, k) -> dict: what part k's layer has otherwise in its config than the full network's.
+    weights(visit, k) -> [Placement]: where each of `layer.weights` of part k lies in that of the full network; None
+        for a layer whose weights, if it has any, are not trained and are the same in all parts.
+    """
+
+    flow: Callable
+    config: Callable = lambda visit, k: {}
+    weights: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One call of an operation on the walk: its rule, and the shares of what it read and of what it gave."""
+
+    name: str
+    operation: keras.Operation
+    rule: Rule
+    inputs: tuple[Share, ...]
+    output: Share
+
+    def channels(self, k):
+        """Part k's channels at the (first) input and at the output."""
+        return self.inputs[0].channels.part(k), self.output.channels.part(k)
+
+
+def with_channels(operation, share):
+    """The share, if it is that of images or vectors with the channels last."""
+    data_format = getattr(operation, "data_format", "channels_last")
+    if data_format != "channels_last" or not isinstance(share.channels, Channels):
+        raise UserError(f"layer {operation.name!r} does not have the channels last: set data_format='channels_last'")
+    return share
+
+
+def slide(operation, share, size):
+    """The windows behind a layer that slides a kernel or pool of `size` over them."""
+    dilation = getattr(operation, "dilation_rate", (1, 1))
+    reach = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
+    return tuple(
+        window.slide(r, stride, operation.padding, operation.name)
+        for window, r, stride in zip(share.windows, reach, operation.strides, strict=True)
+    )

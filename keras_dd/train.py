@@ -1,0 +1,206 @@
+"""Training: the sub-networks at once, each on its device, and the full network on all devices."""
+
+import sys
+import time
+
+import keras
+import tensorflow as tf
+
+from keras_dd import devices as device_names
+from keras_dd.decomposition import Decomposition
+from keras_dd.graph import copy, is_softmax
+
+
+class Subnetworks(keras.Model):
+    """K independent sub-networks as one model to `fit`: K branches of one training step.
+
+    Each branch cuts its box out of the batch, and has its own optimizer, loss and accuracy, all of them on its own
+    device.  Nothing is exchanged between branches, so they run at the same time.  `fit` reports `accuracy_1` to
+    `accuracy_K` and the mean loss.
+
+    Args:
+        parts: a `Decomposition`; its networks are copied onto the devices.
+        devices: names of devices; with fewer than K, sub-networks share them in turn.
+    """
+
+    def __init__(self, parts, devices=("CPU:0",)):
+        super().__init__(name="subnetworks")
+        self.boxes = parts.boxes
+        self.devices = [devices[k % len(devices)] for k in range(len(parts))]
+        self.subnets, self.optimizers, self.loss_means, self.accuracies = [], [], [], []
+        for k, (subnet, device) in enumerate(zip(parts, self.devices, strict=True), start=1):
+            with tf.device(device):
+                self.subnets.append(copy(subnet))
+                self.loss_means.append(keras.metrics.Mean(name=f"loss_{k}"))
+                self.accuracies.append(keras.metrics.SparseCategoricalAccuracy(name=f"accuracy_{k}"))
+        self.built = True
+
+    def compile(self, make_optimizer, **kwargs):
+        """`make_optimizer()` gives an optimizer; each sub-network gets one."""
+        self.optimizers = []
+        for subnet, device in zip(self.subnets, self.devices, strict=True):
+            with tf.device(device):
+                optimizer = make_optimizer()
+                optimizer.build(subnet.trainable_variables)  # its slots belong on the device too
+                self.optimizers.append(optimizer)
+        self.loss_of = classification_loss(self.subnets[0])
+        super().compile(optimizer=self.optimizers[0], **kwargs)
+
+    @property
+    def metrics(self):
+        return [*self.loss_means, *self.accuracies]
+
+    def train_step(self, data):
+        images, labels = data
+        for k, (subnet, optimizer) in enumerate(zip(self.subnets, self.optimizers, strict=True)):
+            with tf.device(self.devices[k]):
+                with tf.GradientTape() as tape:
+                    scores = subnet(self.boxes[k].of(images), training=True)
+                    loss = self.loss_of(labels, scores) + sum(subnet.losses)
+                gradients = tape.gradient(loss, subnet.trainable_variables)
+                optimizer.apply(gradients, subnet.trainable_variables)
+                self.loss_means[k].update_state(loss)
+                self.accuracies[k].update_state(labels, scores)
+        return self._logs()
+
+    def test_step(self, data):
+        images, labels, weights = data
+        for k, subnet in enumerate(self.subnets):
+            with tf.device(self.devices[k]):
+                scores = subnet(self.boxes[k].of(images), training=False)
+                self.loss_means[k].update_state(self.loss_of(labels, scores, sample_weight=weights))
+                self.accuracies[k].update_state(labels, scores, sample_weight=weights)
+        return self._logs()
+
+    def _logs(self):
+        loss = sum(mean.result() for mean in self.loss_means) / len(self.loss_means)
+        return {"loss": loss} | {accuracy.name: accuracy.result() for accuracy in self.accuracies}
+
+
+class Recorder(keras.callbacks.Callback):
+    """The rows of history.csv: one a network and epoch.  The clock stands still while the model is evaluated.
+
+    Args:
+        networks: names of the rows' `stage`: one a sub-network, or one for the full network.
+        evaluated_on: the split behind `fit`'s validation, "test" or "validation".
+    """
+
+    def __init__(self, networks, evaluated_on):
+        super().__init__()
+        self.networks, self.evaluated_on = networks, evaluated_on
+        self.rows, self.seconds = [], 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self._pause()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._pause()
+        optimizer = self.model.optimizer
+        for name, loss, suffix in zip(self.networks, self.losses, self._suffixes(), strict=True):
+            row = {"stage": name, "epoch": epoch + 1, "seconds": round(self.seconds, 3)}
+            row |= {
+                "learning_rate": float(optimizer.learning_rate),
+                "loss": loss,
+                "accuracy": logs[f"accuracy{suffix}"],
+            }
+            if f"val_accuracy{suffix}" in logs:
+                row[f"{self.evaluated_on}_accuracy"] = logs[f"val_accuracy{suffix}"]
+            self.rows.append(row)
+
+    def _pause(self):
+        """The training part of an epoch ends where its evaluation begins; the losses are those until then."""
+        if self.started is not None:
+            self.seconds += time.perf_counter() - self.started
+            self.started = None
+            losses = getattr(self.model, "loss_means", self.model.metrics[:1])
+            self.losses = [float(mean.result()) for mean in losses]
+
+    def _suffixes(self):
+        return [f"_{k}" for k in range(1, len(self.networks) + 1)] if hasattr(self.model, "loss_means") else [""]
+
+
+def classification_loss(model):
+    """Cross-entropy for the scores that `model` gives: logits, or probabilities where it ends in a softmax."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not is_softmax(model.layers[-1]))
+
+
+def learning_rate(stage, steps_per_epoch):
+    """The learning rate of a `config.Stage`, a function of the step."""
+    steps = max(1, stage.epochs * steps_per_epoch)
+    if stage.schedule == "step":
+        drops = [drop * steps_per_epoch for drop in stage.drops]
+        rates = [stage.learning_rate / 10**n for n in range(len(drops) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
+    rise = steps // 4
+    return keras.optimizers.schedules.CosineDecay(
+        stage.learning_rate / 25, steps - rise, warmup_target=stage.learning_rate, warmup_steps=rise
+    )
+
+
+def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, recorder):
+    """Train all sub-networks at once, for `stage.epochs` epochs of `steps_per_epoch` of the `batches`.
+
+    Returns:
+        A new `Decomposition` of trained networks.
+    """
+    model = Subnetworks(parts, devices)
+    model.compile(lambda: keras.optimizers.Adam(learning_rate(stage, steps_per_epoch)))
+    _fit(model, stage, batches, steps_per_epoch, evaluation, recorder)
+    return Decomposition(tuple(model.subnets), parts.boxes)
+
+
+def subnet_accuracies(parts, evaluation, devices):
+    """Fraction of the `evaluation` images that each sub-network gives the right class, from its box."""
+    model = Subnetworks(parts, devices)
+    model.compile(keras.optimizers.Adam)
+    logs = model.evaluate(evaluation, return_dict=True, verbose=0)
+    return [logs[accuracy.name] for accuracy in model.accuracies]
+
+
+def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, recorder):
+    """Train the full network data-parallel on all devices; a batch is that of all devices together.
+
+    Returns:
+        A new, trained model.
+    """
+    with device_names.strategy(devices).scope():
+        mirrored = copy(model, _synchronized if len(devices) > 1 else lambda layer: {})
+        compile_full(mirrored, learning_rate(stage, steps_per_epoch))
+    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, recorder)
+    trained = copy(model)
+    trained.set_weights(mirrored.get_weights())
+    return trained
+
+
+def _fit(model, stage, batches, steps_per_epoch, evaluation, recorder):
+    """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
+    model.fit(
+        batches,
+        epochs=stage.epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=evaluation,
+        callbacks=[recorder],
+        shuffle=False,  # the batches are shuffled already
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def compile_full(model, rate=1e-3):
+    """Compile a full network for training and evaluation: Adam, cross-entropy, accuracy."""
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(keras.optimizers.Adam(rate), classification_loss(model), weighted_metrics=[accuracy])
+
+
+def accuracy(model, evaluation):
+    """Fraction of the `evaluation` images (of weight 1) that `model` gives the right class."""
+    model = copy(model)
+    compile_full(model)
+    return model.evaluate(evaluation, return_dict=True, verbose=0)["accuracy"]
+
+
+def _synchronized(layer):
+    """Batch norm over the batches of all devices together: one replica's share has other statistics."""
+    return {"synchronized": True} if isinstance(layer, keras.layers.BatchNormalization) else {}

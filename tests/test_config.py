@@ -1,0 +1,74 @@
+"""config.py: what Settings refuse, and the small language of off_diagonal."""
+
+import pytest
+
+from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diagonal, unknown
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("parts", 0),
+        ("width", 0),
+        ("overlap", -1),
+        ("subnet_epochs", -1),
+        ("epochs", -3),
+        ("batch_size", 0),
+        ("crop", -4),
+        ("validation_split", -0.1),
+        ("validation_split", 1.0),
+        ("validation_split", float("nan")),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("shortcut", "identify"),
+        ("recipe", "papers"),
+        ("dtype", "float16"),
+        ("off_diagonal", "noise:loud"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(field, value):
+    with pytest.raises(UserError, match=f"{field}.*{value}|unknown {field} '{value}'"):
+        Settings(**{field: value})
+
+
+def test_bounds_are_allowed():
+    Settings(parts=1, overlap=0, subnet_epochs=0, epochs=0, batch_size=1, crop=0, validation_split=0.5, seed=2**31 - 1)
+
+
+def test_an_unknown_name_gets_a_hint():
+    assert str(unknown("recipe", "papr", RECIPES)).startswith("unknown recipe 'papr': did you mean 'paper'?")
+    assert "did you mean" not in str(unknown("recipe", "xyz", RECIPES))
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("zeros", ("zeros", 1.0)),
+        ("noise", ("noise", 1.0)),
+        ("noise:0.3", ("noise", 0.3)),
+        ("orthogonal:0", ("orthogonal", 0.0)),
+        ("orthogonal:1e-2", ("orthogonal", 0.01)),
+    ],
+)
+def test_off_diagonal(text, parsed):
+    assert parse_off_diagonal(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "ones", "zeros:1", "noise:", "noise:-1", "noise:nan", "noise:inf", "noise:1:2"])
+def test_off_diagonal_refuses(text):
+    with pytest.raises(UserError, match="zeros, noise:SCALE or orthogonal:SCALE"):
+        parse_off_diagonal(text)
+
+
+def test_a_stage_moves_its_drops_with_its_length():
+    stage = Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90))
+    assert stage.lasting(12).drops == (8, 9)
+    assert stage.lasting(None) is stage
+
+
+def test_the_paper_recipe_is_the_papers():
+    """method.md, "Recipes of the paper"."""
+    paper = RECIPES["paper"]
+    assert (paper.batch_size, paper.flip, paper.crop) == (128, True, 0)
+    assert paper.subnets == Stage(120, 1e-3, "step", (80, 90))
+    assert paper.finetune == Stage(80, 1e-4, "step", (20, 40, 60))
