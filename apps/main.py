@@ -10,6 +10,7 @@ import sys
 import click
 
 from keras_dd import UserError, __version__
+from keras_dd.apps.bench import bench
 from keras_dd.apps.fit import fit
 
 EPILOG = """\b
@@ -37,6 +38,7 @@ def commands(context):
 
 
 commands.add_command(fit)
+commands.add_command(bench)
 
 
 def main(arguments=None):
@@ -52,7 +54,7 @@ def main(arguments=None):
     except click.Abort as stop:  # click's name for Ctrl-C; the cause is what was raised
         code = complain(str(stop.__cause__ or "") or "interrupted", 130)
     except OSError as failure:
-        code = complain(failure, 1)
+        code = complain("; ".join(map(str, [failure, *getattr(failure, "__notes__", ())])), 1)
     sys.exit(code)
 
 

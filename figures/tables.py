@@ -1,0 +1,62 @@
+"""Write the README's tables from the committed results: `python figures/tables.py`.
+
+Each table stands between `<!-- name -->` and `<!-- /name -->`; the numbers are those of figures/*/report.json and of
+figures/bench.json.
+"""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+FIGURES = Path(__file__).parent
+README = FIGURES.parent / "README.md"
+
+
+def runs():
+    """One row a committed run: what the sub-networks, the composed and the fine-tuned network reach, and the time."""
+    lines = [
+        "| run | sub-networks, % | composed, % | BN re-estimated, % | fine-tuned, % | sub-networks, s | fine-tune, s |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(FIGURES.glob("*/report.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        subnets = [100 * accuracy for accuracy in report["subnet_accuracy"]]
+        reached = [100 * report[f"{stage}_accuracy"] for stage in ("composed", "recalibrated", "final")]
+        seconds = [report["seconds"][stage] for stage in ("subnets", "finetune")]
+        name = f"[{path.parent.name}](figures/{path.parent.name}/report.md)"
+        cells = [f"{min(subnets):.1f} to {max(subnets):.1f}", *(f"{r:.1f}" for r in reached)]
+        lines.append("| " + " | ".join([name, *cells, *(f"{s:,.0f}" for s in seconds)]) + " |")
+    return "\n".join(lines)
+
+
+def commands():
+    """The exact commands of the committed runs."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FIGURES.glob("*/report.json"))]
+    return "\n".join(["```bash", *(report["command"] for report in reports), "```"])
+
+
+def bench():
+    """One row a committed measurement."""
+    measured = json.loads((FIGURES / "bench.json").read_text(encoding="utf-8"))
+    lines = [
+        "| measured in turn, images/s | first | second | ratio (median, least to most) |",
+        "| --- | --- | --- | --- |",
+    ]
+    for result in measured["results"]:
+        rates = [f"{statistics.median(result[way]):,.0f}" for way in ("first", "second")]
+        ratio = f"{result['median_ratio']:.2f} ({min(result['ratio']):.2f} to {max(result['ratio']):.2f})"
+        lines.append("| " + " | ".join([result["what"], *rates, ratio]) + " |")
+    return "\n".join(lines)
+
+
+def filled(text):
+    """`text` with its tables as the results have them now."""
+    for table in (runs, commands, bench):
+        block = re.compile(rf"(<!-- {table.__name__} -->\n).*?(\n<!-- /{table.__name__} -->)", re.DOTALL)
+        text = block.sub(lambda found, table=table: found[1] + table() + found[2], text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")

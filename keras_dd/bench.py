@@ -1,0 +1,112 @@
+"""How fast this machine trains: ratios of two ways of doing the same work, measured in turn in one run."""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dd import data, train
+from keras_dd.boxes import Box
+from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.models import MODELS
+
+IMAGE_SHAPE, CLASSES = (32, 32, 3), 10
+
+
+def at_once(model="resnet8", width=32, parts=4, batch_size=128, steps=20, rounds=5):
+    """Training K sub-networks as branches of one step, against the same sub-networks one after another.
+
+    Both train through `fit`, for the same number of steps on the same batches.
+
+    Returns:
+        {"what", "unit", "first": [...], "second": [...], "ratio": [...]}: sub-images/s a round of the two ways, and
+        their ratio pair by pair.
+    """
+    split, batches = _random_batches(batch_size)
+    subnets = decompose(MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE), parts)
+    together = _fit(train.Subnetworks(subnets), batches, steps)
+    singles = [
+        _fit(train.Subnetworks(Decomposition((net,), (box,))), batches, steps)
+        for net, box in zip(subnets, subnets.boxes, strict=True)
+    ]
+    return _in_turn(
+        f"{parts} sub-networks of {model}, width {width}: at once / one after another",
+        together,
+        lambda: [single() for single in singles],
+        images=parts * batch_size * steps,
+        rounds=rounds,
+    )
+
+
+def fit_against_step(model="resnet8", width=32, batch_size=128, steps=20, rounds=5):
+    """Fine-tuning as it is done, fed and through `fit`, against a bare `tf.function` step on one batch in memory."""
+    split, batches = _random_batches(batch_size)
+    network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+    train.compile_full(network)
+    images, labels = next(iter(batches))
+    twin = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+    optimizer, loss_of = keras.optimizers.Adam(), train.classification_loss(twin)
+    optimizer.build(twin.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = loss_of(labels, twin(images, training=True))
+        optimizer.apply(tape.gradient(loss, twin.trainable_variables), twin.trainable_variables)
+        return loss
+
+    return _in_turn(
+        f"fine-tuning {model}, width {width}: fit, fed / bare training step",
+        _fit(network, batches, steps, compiled=True),
+        lambda: [step().numpy() for _ in range(steps)],
+        images=batch_size * steps,
+        rounds=rounds,
+    )
+
+
+def feed_against_training(model="resnet8", width=16, batch_size=128, steps=20, rounds=5):
+    """The feed alone, with flips and crops, against what training consumes."""
+    split, batches = _random_batches(batch_size)
+    network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+    train.compile_full(network)
+    return _in_turn(
+        f"feed, flipped and cropped / training {model}, width {width}",
+        lambda: [None for _ in batches.take(steps)],
+        _fit(network, batches, steps, compiled=True),
+        images=batch_size * steps,
+        rounds=rounds,
+    )
+
+
+def _random_batches(batch_size):
+    """Images of the size of CIFAR's; what they show does not matter to the clock."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (10_000, *IMAGE_SHAPE), dtype=np.uint8)
+    split = data.Split(images, random.integers(0, CLASSES, len(images), dtype=np.int32))
+    return split, data.training_batches(split, batch_size, flip=True, crop=4)
+
+
+def _fit(model, batches, steps, compiled=False):
+    """A function that trains `model` for `steps` steps, already traced."""
+    if not compiled:
+        model.compile(keras.optimizers.Adam)
+
+    def work():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    return work
+
+
+def _in_turn(what, first, second, images, rounds):
+    """Both ways in turn, A B A B ..., after one round that does not count."""
+    rates = {"first": [], "second": []}
+    for counted in [False] + [True] * rounds:
+        for name, work in zip(rates, (first, second), strict=True):
+            start = time.perf_counter()
+            work()
+            if counted:
+                rates[name].append(images / (time.perf_counter() - start))
+    ratio = [a / b for a, b in zip(*rates.values(), strict=True)]
+    return {"what": what, "unit": "images/s", **rates, "ratio": ratio, "median_ratio": statistics.median(ratio)}

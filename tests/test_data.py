@@ -1,0 +1,381 @@
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from keras_dd import data
+from keras_dd.config import UserError
+
+
+def numbered(count, height=6, width=5, channels=2):
+    """A split whose images can be told apart, and are labelled with their position."""
+    images = np.random.default_rng(0).integers(1, 256, (count, height, width, channels), dtype="uint8")
+    return data.Split(images, np.arange(count, dtype="int32"))
+
+
+def first(batches, count):
+    return [(x.numpy(), y.numpy()) for x, y in batches.take(count)]
+
+
+def same(left, right):
+    return all(
+        np.array_equal(a, b) for one, two in zip(left, right, strict=True) for a, b in zip(one, two, strict=True)
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- the sets
+
+
+def test_digits_are_the_embedded_set():
+    digits = data.load()
+    assert (digits.name, len(digits.train), len(digits.test), digits.validation) == ("digits", 1437, 360, None)
+    assert digits.image_shape == (32, 32, 1)
+    assert digits.classes == tuple("0123456789")
+    for split in (digits.train, digits.test):
+        assert split.images.dtype == np.uint8 and split.labels.dtype == np.int32
+        assert (split.images.min(), split.images.max()) == (0, 255)
+        assert split.images.shape == (len(split), 32, 32, 1) and split.labels.shape == (len(split),)
+    assert digits.train.labels[:10].tolist() == list(range(10))
+    assert np.bincount(digits.test.labels).tolist() == [35, 36, 35, 37, 37, 37, 37, 36, 33, 37]
+
+
+def test_digits_are_resized_bilinearly():
+    import tensorflow as tf
+
+    with np.load(data.Path(data.__file__).with_name("digits.npz"), allow_pickle=False) as file:
+        wanted = tf.image.resize(file["images"][:1437, ..., None], (32, 32)).numpy() * (255 / 16)
+    assert np.abs(data.load().train.images - wanted).max() <= 0.5 + 1e-4
+
+
+def test_digits_can_be_told_apart():
+    digits = data.load()
+    train, test = (split.images.reshape(len(split), -1).astype("float32") for split in (digits.train, digits.test))
+    nearest = ((train**2).sum(1) - 2 * test @ train.T).argmin(axis=1)
+    assert (digits.train.labels[nearest] == digits.test.labels).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"name": "cifar11"}, "unknown data set 'cifar11': did you mean 'cifar10'"),
+        ({"name": "CIFAR-100"}, "did you mean 'cifar100'"),
+        ({"name": None}, "unknown data set None: Choose one of digits, cifar10, cifar100"),
+        ({"validation_split": 1.0}, "validation_split 1.0 is not in"),
+        ({"validation_split": -0.1}, "validation_split -0.1 is not in"),
+        ({"validation_split": float("nan")}, "validation_split nan is not in"),
+        ({"validation_split": 0.0001}, "leaves one side empty"),
+        ({"seed": -1}, "seed -1 is not a whole number from 0"),
+        ({"seed": 2**31}, "seed 2147483648 is not"),
+        ({"seed": 0.5}, "seed 0.5 is not"),
+    ],
+)
+def test_load_explains_a_mistake_in_one_line(kwargs, message):
+    with pytest.raises(UserError, match=message) as error:
+        data.load(**kwargs)
+    assert "\n" not in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------ TFDS, from disk
+
+
+def put_archive(data_dir, name, files):
+    """The archive that TFDS's own builder of `name` would have downloaded, at the place where it looks first."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import resource
+
+    [(url, info)] = tfds.builder(name, data_dir=data_dir).url_infos.items()
+    path = data_dir / "downloads" / name / resource.get_dl_fname(url, info.checksum)
+    path.parent.mkdir(parents=True)
+    path.with_name(path.name + ".INFO").write_text(json.dumps({"urls": [url], "original_fname": info.filename}))
+    with tarfile.open(path, "w:gz") as archive:
+        for file, content in files.items():
+            member = tarfile.TarInfo(file)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def records(images, *labels):
+    """CIFAR's binary layout: for each image its labels, then all red, all green, all blue bytes."""
+    planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    return np.concatenate([np.stack(labels, axis=1).astype("uint8"), planes], axis=1).tobytes()
+
+
+def cifar_images(count):
+    return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), dtype="uint8")
+
+
+@pytest.fixture(scope="module")
+def cifar10_dir(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("tfds")
+    images, labels = cifar_images(60), np.arange(60) % 10
+    files = {"batches.meta.txt": "\n".join(f"class {label}" for label in range(10)).encode()}
+    for start, file in enumerate([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]):
+        files[file] = records(images[start * 10 : start * 10 + 10], labels[start * 10 : start * 10 + 10])
+    put_archive(data_dir, "cifar10", {f"cifar-10-batches-bin/{file}": content for file, content in files.items()})
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def cifar10(cifar10_dir):
+    """Prepared by the real builder, from the archive."""
+    return data.load("cifar10", data_dir=str(cifar10_dir))
+
+
+def as_set(images, labels):
+    return {
+        (hashlib.sha256(image.tobytes()).hexdigest(), int(label)) for image, label in zip(images, labels, strict=True)
+    }
+
+
+def test_cifar10_is_prepared_and_read(cifar10):
+    images, labels = cifar_images(60), np.arange(60) % 10
+    assert cifar10.image_shape == (32, 32, 3) and cifar10.classes[3] == "class 3" and len(cifar10.classes) == 10
+    assert cifar10.train.images.dtype == np.uint8 and cifar10.train.labels.dtype == np.int32
+    assert as_set(cifar10.train.images, cifar10.train.labels) == as_set(images[:50], labels[:50])
+    assert as_set(cifar10.test.images, cifar10.test.labels) == as_set(images[50:], labels[50:])
+
+
+def test_cifar10_prepared_is_read_again_without_a_network(cifar10, cifar10_dir, capfd, no_network):
+    capfd.readouterr()
+    again = data.load("cifar10", data_dir=cifar10_dir, validation_split=0.2)
+    assert (len(again.train), len(again.validation), len(again.test)) == (40, 10, 10)
+    assert np.array_equal(again.test.images, cifar10.test.images)
+    assert capfd.readouterr().out == ""
+
+
+def test_cifar100_has_the_fine_labels(tmp_path):
+    images, coarse, fine = cifar_images(8), np.arange(8), np.arange(8) * 12
+    names = {
+        "coarse_label_names.txt": "\n".join(f"coarse {label}" for label in range(20)).encode(),
+        "fine_label_names.txt": "\n".join(f"fine {label}" for label in range(100)).encode(),
+    }
+    files = {
+        "train.bin": records(images[:6], coarse[:6], fine[:6]),
+        "test.bin": records(images[6:], coarse[6:], fine[6:]),
+    }
+    put_archive(tmp_path, "cifar100", {f"cifar-100-binary/{file}": data for file, data in (names | files).items()})
+    cifar100 = data.load("cifar100", data_dir=tmp_path)
+    assert as_set(cifar100.train.images, cifar100.train.labels) == as_set(images[:6], fine[:6])
+    assert cifar100.classes[:2] == ("fine 0", "fine 1") and len(cifar100.classes) == 100
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every download fails, and at once: a proxy address without a host is not even tried."""
+    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="data_dir .*nowhere' is not a folder: create it"):
+        data.load("cifar10", data_dir=tmp_path / "nowhere")
+
+
+def test_a_failed_download_says_what_to_do(tmp_path, capfd, no_network):
+    with pytest.raises(UserError) as error:
+        data.load("cifar10", data_dir=tmp_path)
+    message = str(error.value)
+    assert message.startswith(f"cifar10 is neither prepared in {tmp_path}") and "nor could it be downloaded" in message
+    assert message.endswith("copy a prepared folder to that place.") and "\n" not in message
+    assert capfd.readouterr().out == ""  # TFDS's chatter belongs on stderr
+
+
+@pytest.mark.parametrize("broken", ["no images", "half an image file", "half a description", "nothing at all"])
+def test_a_broken_folder_is_explained_in_one_line(broken, cifar10, cifar10_dir, tmp_path, no_network):
+    folder = tmp_path / "cifar10" / "3.0.2"
+    folder.mkdir(parents=True)
+    for file in (cifar10_dir / "cifar10" / "3.0.2").iterdir():
+        content = file.read_bytes()
+        is_images, is_description = ".tfrecord" in file.name, file.name == "dataset_info.json"
+        if broken == "nothing at all" or (broken == "no images" and is_images):
+            continue
+        half = (broken == "half an image file" and is_images) or (broken == "half a description" and is_description)
+        (folder / file.name).write_bytes(content[: len(content) // 2] if half else content)
+    with pytest.raises(UserError, match="cifar10 in .* cannot be read .*: delete it there and run again") as error:
+        data.load("cifar10", data_dir=tmp_path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+# -------------------------------------------------------------------------------------------------- the hold-out
+
+
+def test_hold_out_is_stratified_disjoint_and_leaves_the_test_images_alone():
+    whole, held = data.load(), data.load(validation_split=0.25, seed=3)
+    assert len(held.validation) == round(0.25 * 1437) and len(held.train) + len(held.validation) == 1437
+    share = np.bincount(held.validation.labels) - 0.25 * np.bincount(whole.train.labels)
+    assert np.abs(share).max() < 1
+    assert np.array_equal(held.test.images, whole.test.images) and np.array_equal(held.test.labels, whole.test.labels)
+
+
+def test_hold_out_takes_each_image_once_and_keeps_the_order():
+    split = data.Split(numbered(1000).images, np.repeat(np.arange(10), 100).astype("int32"))
+    rest, held = data._hold_out(split, 0.1, seed=0)
+    assert np.bincount(held.labels).tolist() == [10] * 10
+    position = {image.tobytes(): at for at, image in enumerate(split.images)}
+    left, right = ([position[image.tobytes()] for image in part.images] for part in (rest, held))
+    assert left == sorted(left) and right == sorted(right) and sorted(left + right) == list(range(1000))
+
+
+def test_hold_out_is_drawn_by_the_seed():
+    one, two, other = (data.load(validation_split=0.1, seed=seed).validation.images for seed in (1, 1, 2))
+    assert np.array_equal(one, two) and not np.array_equal(one, other)
+
+
+# ---------------------------------------------------------------------------------------------- training batches
+
+
+def test_batches_are_uint8_images_and_int32_labels_without_end():
+    batches = data.training_batches(numbered(10), 4)
+    images, labels = batches.element_spec
+    assert (images.shape, images.dtype.name) == ((4, 6, 5, 2), "uint8")
+    assert (labels.shape, labels.dtype.name) == ((4,), "int32")
+    assert batches.cardinality().numpy() == -1  # tf.data's word for infinite
+    assert len(first(batches, 9)) == 9
+
+
+def test_every_batch_is_a_function_of_seed_epoch_and_step():
+    split, augmented = numbered(23), {"seed": 7, "crop": 1}
+    steps = data.steps_per_epoch(split, 5)
+    assert steps == 4
+    whole = first(data.training_batches(split, 5, **augmented), 5 * steps)
+    assert same(whole, first(data.training_batches(split, 5, **augmented), 5 * steps))
+    assert same(whole[3 * steps :], first(data.training_batches(split, 5, first_epoch=3, **augmented), 2 * steps))
+
+
+@pytest.mark.parametrize("count, batch_size", [(24, 4), (23, 5), (7, 7), (1, 1)])
+def test_each_epoch_is_a_permutation(count, batch_size):
+    steps = data.steps_per_epoch(numbered(count), batch_size)
+    drawn = first(data.training_batches(numbered(count), batch_size), 3 * steps)
+    for epoch in range(3):
+        labels = np.concatenate([y for _, y in drawn[epoch * steps : (epoch + 1) * steps]])
+        assert len(set(labels.tolist())) == len(labels) == count - count % batch_size
+
+
+def test_epochs_and_seeds_have_unrelated_orders():
+    split = numbered(2000, 1, 1, 1)
+    orders = [
+        first(data.training_batches(split, 2000, seed=seed, first_epoch=epoch), 1)[0][1]
+        for seed, epoch in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2**31 - 1, 0))
+    ]
+    correlation = np.corrcoef(orders) - np.eye(len(orders))
+    assert np.abs(correlation).max() < 0.1
+
+
+def test_augmentation_is_drawn_anew_for_each_seed_epoch_and_step():
+    alike = data.Split(np.repeat(numbered(1).images, 40, axis=0), np.zeros(40, "int32"))
+    batches = [x for seed in (0, 1) for x, _ in first(data.training_batches(alike, 10, seed=seed, crop=2), 2 * 4)]
+    assert len({batch.tobytes() for batch in batches}) == 2 * 2 * 4
+
+
+def test_without_augmentation_the_images_are_untouched():
+    split = numbered(20)
+    for images, labels in first(data.training_batches(split, 6, flip=False, crop=0), 6):
+        assert np.array_equal(images, split.images[labels])
+
+
+def test_flip_mirrors_half_of_the_images():
+    split = numbered(2000, 2, 3, 1)
+    [(images, labels)] = first(data.training_batches(split, 2000), 1)
+    same, mirrored = (
+        (images == wanted).all(axis=(1, 2, 3)) for wanted in (split.images[labels], split.images[labels][:, :, ::-1])
+    )
+    assert (same | mirrored).all()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+def test_crop_cuts_every_window_of_the_padded_image():
+    split, margin = numbered(900), 2
+    [(images, labels)] = first(data.training_batches(split, 900, flip=False, crop=margin), 1)
+    padded = np.pad(split.images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))[labels]
+    seen = np.zeros((5, 5), int)
+    for top in range(5):
+        for left in range(5):
+            window = padded[:, top : top + 6, left : left + 5]
+            seen[top, left] = (images == window).all(axis=(1, 2, 3)).sum()
+    assert seen.sum() == 900  # each image is exactly one window of its own padded image
+    assert seen.min() > 10  # 36 of each are expected
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"batch_size": 11}, "batch_size 11 is more than the 10 training images"),
+        ({"batch_size": 0}, "batch_size 0 is not a whole number from 1"),
+        ({"batch_size": 2.0}, "batch_size 2.0 is not"),
+        ({"batch_size": True}, "batch_size True is not"),
+        ({"batch_size": 2, "seed": -1}, "seed -1 is not"),
+        ({"batch_size": 2, "seed": "0"}, "seed '0' is not"),
+        ({"batch_size": 2, "first_epoch": -1}, "first_epoch -1 is not"),
+        ({"batch_size": 2, "crop": -1}, "crop -1 is not a whole number from 0 to 4"),
+        ({"batch_size": 2, "crop": 5}, "crop 5 is not"),
+    ],
+)
+def test_training_batches_explain_a_mistake(kwargs, message):
+    with pytest.raises(UserError, match=message):
+        data.training_batches(numbered(10), **kwargs)
+
+
+# -------------------------------------------------------------------------------------------- evaluation batches
+
+
+@pytest.mark.parametrize("count, batch_size, steps", [(10, 4, 3), (8, 4, 2), (3, 4, 1), (5, 1, 5)])
+def test_evaluation_batches_are_padded_with_weight_zero(count, batch_size, steps):
+    split = numbered(count)
+    batches = data.evaluation_batches(split, batch_size)
+    assert batches.cardinality() == steps
+    assert [tuple(spec.shape) for spec in batches.element_spec] == [(batch_size, 6, 5, 2), (batch_size,), (batch_size,)]
+    images, labels, weights = (np.concatenate(column) for column in zip(*batches.as_numpy_iterator(), strict=True))
+    assert (images.dtype, labels.dtype, weights.dtype) == (np.uint8, np.int32, np.float32)
+    assert weights.sum() == count and weights[:count].all()
+    assert np.array_equal(images[:count], split.images) and np.array_equal(labels[:count], split.labels)
+    assert not images[count:].any()
+
+
+def test_evaluation_batches_need_a_batch_size():
+    with pytest.raises(UserError, match="batch_size 0 is not"):
+        data.evaluation_batches(numbered(3), 0)
+
+
+# ------------------------------------------------------------------------------------------------------ replicas
+
+ON_REPLICAS = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+import keras
+from keras_dd import data
+
+digits = data.load()
+batches = data.training_batches(digits.train, 64, crop=2)
+for replicas in (2, 4):
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(replicas)])
+    for piece, whole in zip(next(iter(strategy.experimental_distribute_dataset(batches))), next(iter(batches))):
+        piece = strategy.experimental_local_results(piece)
+        assert [len(values) for values in piece] == [64 // replicas] * replicas
+        assert np.array_equal(np.concatenate(piece), whole), "the replicas together see the same batch"
+
+with strategy.scope():  # the four: TensorFlow trains under one strategy in a process, not under two
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input(digits.image_shape), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, weighted_metrics=["accuracy"])
+model.fit(batches, steps_per_epoch=data.steps_per_epoch(digits.train, 64), shuffle=False, verbose=0)
+accuracy = model.evaluate(data.evaluation_batches(digits.test, 100), verbose=0, return_dict=True)["accuracy"]
+labels = np.argmax(model(digits.test.images), axis=1)
+assert np.isclose(accuracy, np.mean(labels == digits.test.labels)), (accuracy, labels)
+print("replicas agree")
+"""
+
+
+def test_fit_and_evaluate_on_replicas():
+    """In a process of its own: logical devices can be set only before TensorFlow has started."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ON_REPLICAS], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0 and "replicas agree" in done.stdout, done.stderr[-3000:]
