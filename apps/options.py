@@ -1,5 +1,6 @@
 """What the commands share: options made from Settings, in sections, and TensorFlow without its greetings."""
 
+import logging
 import os
 from contextlib import contextmanager
 
@@ -68,7 +69,8 @@ def quiet():
     Its libraries greet the user while they load, whatever the settings (tensorflow#100442), so stderr is shut for that
     time.  Later its log reports a missing GPU as an error; TF_CPP_MIN_LOG_LEVEL=0 in the environment brings it back.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

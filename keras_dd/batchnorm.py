@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dd.graph import copy, operations
+from keras_dd.graph import again, copy, operations
 
 
 def reestimate(model, batches):
@@ -12,7 +12,7 @@ def reestimate(model, batches):
 
     The sub-networks have seen only their boxes, and the composed network sees whole images.  Each batch goes through
     the network as in training; means are averaged, and variances are those of all batches together,
-    mean(variance + mean^2) - mean(mean)^2.  Dropout is off.
+    mean(variance + mean^2) - mean(mean)^2, where a batch counts by its images.  Dropout and noise are off.
 
     Args:
         model: a functional `keras.Model`.
@@ -27,21 +27,21 @@ def reestimate(model, batches):
     if not norms:
         return result
     forward = tf.function(lambda images: probe(images, training=True))
-    seen = {name: [] for name in norms}
+    seen, counts = {name: [] for name in norms}, []
     for images in batches:
         forward(images)
+        counts.append(len(images))
         for name, norm in norms.items():
             seen[name].append((norm.moving_mean.numpy(), norm.moving_variance.numpy()))
     layers = operations(result)
     for name, statistics in seen.items():
         means, variances = np.stack(statistics, axis=1).astype(np.float64)
-        mean = means.mean(0)
+        mean = np.average(means, axis=0, weights=counts)
         layers[name].moving_mean.assign(mean)
-        layers[name].moving_variance.assign((variances + means**2).mean(0) - mean**2)
+        layers[name].moving_variance.assign(np.average(variances + means**2, axis=0, weights=counts) - mean**2)
     return result
 
 
 def _last_batch_only(layer):
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return {"momentum": 0.0}
-    return {"rate": 0.0} if "rate" in layer.get_config() else {}
+    names = {"momentum"} if isinstance(layer, keras.layers.BatchNormalization) else {"rate", "stddev"}
+    return again(layer, **dict.fromkeys(names & layer.get_config().keys(), 0.0))

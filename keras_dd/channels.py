@@ -4,9 +4,12 @@ import keras
 import numpy as np
 
 from keras_dd.config import UserError
-from keras_dd.graph import is_softmax, replay
+from keras_dd.graph import image_of, is_softmax, replay
 from keras_dd.rules import Visit, rule_of
 from keras_dd.shares import Channels, Share, Window
+
+# Activations that, like softmax, are not taken channel by channel.
+ACROSS_CHANNELS = (keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
 
 def walk(model, boxes):
@@ -33,19 +36,20 @@ def walk(model, boxes):
         return output
 
     for output in replay(model, [_image_share(model, boxes)], visit):
+        if not isinstance(output.channels, Channels):
+            raise UserError(
+                f"model {model.name!r} gives an image whose last axis is not its channels: end it in classes"
+            )
         output.channels.settle_as_head()
+    first = {}
     for each in visits:
         _check(each)
+        _check_again(each, first.setdefault(id(each.operation), each))
     return visits
 
 
 def _image_share(model, boxes):
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or None in model.inputs[0].shape[1:]:
-        shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
-        raise UserError(
-            f"model {model.name!r} has inputs {shapes}: it must have one, an image (height, width, channels)"
-        )
-    height, width, channels = model.inputs[0].shape[1:]
+    height, width, channels = image_of(model).shape[1:]
     rows = Window(height, boxes[0].height, tuple(float(box.top) for box in boxes))
     columns = Window(width, boxes[0].width, tuple(float(box.left) for box in boxes))
     return Share((rows, columns, Channels.of_image(channels, len(boxes))))
@@ -54,8 +58,12 @@ def _image_share(model, boxes):
 def _check(visit):
     """What can only be told when all channels are dealt."""
     operation, channels = visit.operation, visit.output.channels
-    if is_softmax(operation) and not channels.shared:
-        raise UserError(f"layer {visit.name!r} is a softmax over channels that the parts do not all see: remove it")
+    mixes = is_softmax(operation) or getattr(operation, "activation", None) in ACROSS_CHANNELS
+    if mixes and not (isinstance(channels, Channels) and channels.shared):
+        raise UserError(
+            f"layer {visit.name!r} is a softmax (or the like) over channels that the parts do not all see: use an "
+            "activation that takes each channel by itself, as sigmoid"
+        )
     if visit.rule.weights is None or not operation.weights:
         return
     if channels.shared and channels.root is visit.inputs[0].channels.root:
@@ -68,4 +76,19 @@ def _check(visit):
         raise UserError(
             f"layer {visit.name!r} ({type(operation).__name__}) has weights for channels of the image, which belong to "
             "all parts: put a Conv2D before it"
+        )
+
+
+def _check_again(visit, first):
+    """A layer called more than once has one place for each of its weights."""
+    if visit is first or not visit.operation.weights or visit.rule.weights is None:
+        return
+    shares = zip((*visit.inputs, visit.output), (*first.inputs, first.output), strict=True)
+    same = all(
+        np.array_equal(*pair) for a, b in shares for pair in zip(a.channels.parts(), b.channels.parts(), strict=True)
+    )
+    if visit.name != first.name or not same:
+        raise UserError(
+            f"layer {visit.name!r} ({type(visit.operation).__name__}) is called more than once, on channels that are "
+            "dealt to the parts in different ways: use a layer for each call"
         )

@@ -8,7 +8,7 @@ import numpy as np
 from keras_dd.boxes import boxes, grid_of
 from keras_dd.channels import walk
 from keras_dd.config import UserError, parse_off_diagonal
-from keras_dd.graph import copy, operations
+from keras_dd.graph import copy, image_of, operations
 
 
 def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
@@ -35,7 +35,7 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
     Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), sec. 2.3.
     """
     kind, scale = parse_off_diagonal(off_diagonal)
-    visits = walk(model, getattr(subnets, "boxes", None) or _boxes_of(subnets, model, grid))
+    visits = walk(model, _boxes_of(subnets, model, grid))
     composed = copy(model)
     full, parts = operations(composed), [operations(subnet) for subnet in subnets]
     for number, visit in enumerate(visits):
@@ -45,16 +45,13 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
         weights = [np.zeros(weight.shape, np.float32) for weight in layer.weights]
         owned = [np.zeros(weight.shape, bool) for weight in layer.weights]
         for k, part in enumerate(parts):
-            share = 1 / len(parts) if visit.output.channels.root.head else 1
-            placements = visit.rule.weights(visit, k)
-            for i, (value, placement) in enumerate(zip(_weights(part, visit, k), placements, strict=False)):
-                if weights[i][placement.full].shape != value[placement.part].shape:
-                    raise UserError(
-                        f"layer {visit.name!r} of sub-network {k + 1} has a weight of shape {value.shape}, which does "
-                        f"not fit its place in the full network: compose the sub-networks that decompose(model) gave"
-                    )
-                weights[i][placement.full] += share * value[placement.part]
-                owned[i][placement.full] = True
+            head = visit.output.channels.root.head
+            # A layer without bias has fewer weights than its rule has places.
+            places = visit.rule.weights(visit, k)[: len(weights)]
+            for i, (value, place) in enumerate(zip(_weights(part, visit, k), places, strict=True)):
+                share = 1 / len(parts) if head and place.averaged else 1
+                weights[i][place.full] += share * _entries(value, place, weights[i], visit, k)
+                owned[i][place.full] = True
         for i, weight in enumerate(weights):
             if kind != "zeros" and weight.ndim > 1:
                 between = _off_diagonal(kind, scale, weight.shape, [seed, number, i])
@@ -66,15 +63,48 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
 def _weights(part, visit, k):
     if visit.name not in part:
         raise UserError(f"sub-network {k + 1} has no layer {visit.name!r}: compose the sub-networks of this very model")
-    return part[visit.name].get_weights()
+    weights = part[visit.name].get_weights()
+    if len(weights) != len(visit.operation.weights):
+        raise UserError(
+            f"layer {visit.name!r} of sub-network {k + 1} has {len(weights)} weights, that of the full network "
+            f"{len(visit.operation.weights)}: compose the sub-networks that decompose(model) gave"
+        )
+    return weights
+
+
+def _entries(value, place, weight, visit, k):
+    """The entries of a sub-network's weight that go to `place` in the full network's."""
+    try:
+        entries = value[place.part]
+    except IndexError:
+        entries = None
+    if entries is None or entries.shape != weight[place.full].shape:
+        raise UserError(
+            f"layer {visit.name!r} of sub-network {k + 1} has a weight of shape {value.shape}, which does not fit its "
+            "place in the full network: compose the sub-networks that decompose(model) gave"
+        )
+    return entries
 
 
 def _boxes_of(subnets, model, grid):
-    """The boxes of a plain list of sub-networks, from their input sizes."""
+    """The boxes of a decomposition of this model; those of a plain list of sub-networks are told by their inputs."""
+    if not subnets:
+        raise UserError("there are no sub-networks to compose: give those of decompose(model)")
     grid = grid or grid_of(len(subnets))
-    image, box = model.inputs[0].shape[1:3], subnets[0].inputs[0].shape[1:3]
-    overlaps = [(g * s - side) // (g - 1) if g > 1 else 0 for side, s, g in zip(image, box, grid, strict=True)]
-    return boxes(image, len(subnets), grid, tuple(overlaps))
+    image, size = image_of(model).shape[1:3], image_of(subnets[0]).shape[1:3]
+    overlaps = [(g * s - side) // (g - 1) if g > 1 else 0 for side, s, g in zip(image, size, grid, strict=True)]
+    try:
+        found = getattr(subnets, "boxes", None) or boxes(image, len(subnets), grid, overlaps)
+    except UserError:
+        found = ()
+    last = found[-1] if found else None  # ends where the image ends
+    if not last or (last.height, last.width) != size or (last.top + last.height, last.left + last.width) != image:
+        size, image, grid = ("x".join(map(str, pair)) for pair in (size, image, grid))
+        raise UserError(
+            f"{len(subnets)} sub-networks that see {size} px are no grid {grid} of an image of {image} px: "
+            "say which grid they are, or compose what decompose(model) gave"
+        )
+    return found
 
 
 def _off_diagonal(kind, scale, shape, seed):

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_dd.graph import operations
+from keras_dd.graph import replay
 
 # Adam keeps two moments beside each weight and its gradient.
 COPIES_OF_A_WEIGHT = 4
@@ -13,15 +13,28 @@ COPIES_OF_A_WEIGHT = 4
 def macs(model):
     """Multiply-accumulates of one forward pass of one image, of the convolutions and dense layers.
 
-    A kernel is applied at each output position (to each input position by a depthwise convolution), so a layer costs
-    the size of its kernels times the number of positions.
+    A kernel is applied once at each output position, so a call costs the size of the layer's kernels times the number
+    of positions.
     """
-    return sum(_macs(operation) for operation in operations(model).values() if isinstance(operation, keras.Layer))
+    return sum(_kernels(operation) * math.prod(shape[1:-1]) for operation, shape in _calls(model))
 
 
-def _macs(layer):
-    kernels = [weight for weight in layer.weights if weight.path.split("/")[-1].endswith("kernel")]
-    return sum(math.prod(kernel.shape) for kernel in kernels) * math.prod(layer.output.shape[1:-1])
+def _kernels(operation):
+    weights = operation.weights if isinstance(operation, keras.Layer) else ()
+    return sum(math.prod(weight.shape) for weight in weights if weight.name.endswith("kernel"))
+
+
+def _calls(model):
+    """(operation, shape) of every output of every call in the model."""
+    found = []
+
+    def call(name, operation, *args, **kwargs):
+        outputs = operation.compute_output_spec(*args, **kwargs)
+        found.extend((operation, output.shape) for output in keras.tree.flatten(outputs))
+        return outputs
+
+    replay(model, model.inputs, call)
+    return found
 
 
 def training_flops(model, images):
@@ -34,5 +47,5 @@ def training_bytes(model, batch_size):
 
     An estimate, for 4-byte floats: buffers of the kernels come on top, reuse of outputs is not counted.
     """
-    outputs = sum(math.prod(operation.output.shape[1:]) for operation in operations(model).values())
+    outputs = sum(math.prod(shape[1:]) for _, shape in _calls(model))
     return 4 * (COPIES_OF_A_WEIGHT * model.count_params() + batch_size * outputs)

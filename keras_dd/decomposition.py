@@ -7,7 +7,7 @@ import keras
 
 from keras_dd.boxes import Box, boxes
 from keras_dd.channels import walk
-from keras_dd.graph import again, replay
+from keras_dd.graph import again, image_of, replay
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def decompose(model, parts=4, overlap=None, grid=None):
 
     Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), sec. 2.2.
     """
-    domains = boxes(model.inputs[0].shape[1:], parts, grid, overlap)
+    domains = boxes(image_of(model).shape[1:], parts, grid, overlap)
     visits = walk(model, domains)
     subnets = tuple(_subnet(model, visits, box, k) for k, box in enumerate(domains))
     return Decomposition(subnets, domains)
@@ -60,7 +60,7 @@ def _subnet(model, visits, box, k):
             layers[name] = again(operation, **configs[name], name=name)
         return layers[name](*args, **kwargs)
 
-    image = model.inputs[0]
+    image = image_of(model)
     inputs = keras.Input((box.height, box.width, image.shape[-1]), dtype=image.dtype, name=image.name)
     outputs = replay(model, [inputs], call)
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=f"{model.name}_part{k + 1}")

@@ -1,5 +1,7 @@
 """The devices a run works on, and the strategy over them."""
 
+import functools
+
 import tensorflow as tf
 
 from keras_dd.config import UserError
@@ -19,14 +21,17 @@ def pick(spec="auto"):
     if spec == "auto":
         return tuple(gpus) or ("CPU:0",)
     if spec.isdecimal() and int(spec) > 0:
-        return tuple(gpus[: int(spec)]) if len(gpus) >= int(spec) else _logical_cpus(int(spec))
-    names = tuple(name.strip().upper() for name in spec.split(","))
+        if gpus and len(gpus) < int(spec):
+            raise UserError(f"devices {spec}: there are {len(gpus)} GPUs; ask for as many, or hide them to use the CPU")
+        return tuple(gpus[: int(spec)]) or _logical_cpus(int(spec))
+    names = tuple(dict.fromkeys(name.strip().upper() for name in spec.split(",")))
     known = {_short(device) for device in tf.config.list_logical_devices()}
     if not known.issuperset(names):
         raise UserError(f"devices {spec!r}: there are {', '.join(sorted(known))}; name some of them, a number, or auto")
     return names
 
 
+@functools.cache  # TensorFlow wants one strategy a process: those of two would wait for each other's devices
 def strategy(devices):
     """What `fit` runs under: TensorFlow's default for one device, a `MirroredStrategy` for several."""
     return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
@@ -37,9 +42,9 @@ def _short(device):
 
 
 def _logical_cpus(count):
-    """The CPU as `count` logical devices; they share its cores."""
+    """The first `count` of the logical devices that the CPU is, or now becomes; they share its cores."""
     [cpu] = tf.config.list_physical_devices("CPU")
-    if len(tf.config.get_logical_device_configuration(cpu) or [None]) != count:
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) < count:
         try:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
         except RuntimeError:

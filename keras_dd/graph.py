@@ -36,16 +36,31 @@ def _replay(model, inputs, call, prefix):
     return [values[id(tensor)] for tensor in model.outputs]
 
 
-def _nodes(model):
-    """The calls that the model is made of, each after those it depends on, without the inputs."""
-    if isinstance(model, keras.Sequential) and model.built:
-        model = model._functional
-    if not hasattr(model, "_nodes_by_depth"):
+def _functional(model):
+    """The model itself, or the functional one inside a sequential model."""
+    functional = model._functional if isinstance(model, keras.Sequential) and model.built else model
+    if not hasattr(functional, "_nodes_by_depth"):
         raise UserError(
             f"model {model.name!r} ({type(model).__name__}) has no graph of layers: only functional and built "
             "sequential models can be taken apart, so build it with keras.Model(inputs, outputs)"
         )
-    by_depth = model._nodes_by_depth
+    return functional
+
+
+def image_of(model):
+    """The input of a model of images: its only one, of known height, width and channels."""
+    inputs = _functional(model).inputs
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or None in inputs[0].shape[1:]:
+        shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in inputs)
+        raise UserError(
+            f"model {model.name!r} has inputs {shapes}: it must have one, an image (height, width, channels)"
+        )
+    return inputs[0]
+
+
+def _nodes(model):
+    """The calls that the model is made of, each after those it depends on, without the inputs."""
+    by_depth = _functional(model)._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
 
 
@@ -57,7 +72,7 @@ def operations(model):
         found[name] = operation
         return [None] * len(operation._inbound_nodes[0].outputs)
 
-    replay(model, [None] * len(model.inputs), note)
+    replay(model, [None] * len(_functional(model).inputs), note)
     return found
 
 
@@ -73,9 +88,9 @@ def again(operation, **changes):
     return type(operation).from_config(config)
 
 
-def copy(model, changes=lambda operation: {}):
-    """A new model with the layers and the weights of `model`; `changes(layer)` gives what its config has otherwise."""
-    clone = keras.models.clone_model(model, clone_function=lambda o: again(o, **changes(o)), recursive=True)
+def copy(model, make=again):
+    """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them."""
+    clone = keras.models.clone_model(model, clone_function=make, recursive=True)
     clone.set_weights(model.get_weights())
     for operation in operations(clone).values():
         if isinstance(operation, keras.layers.Normalization):

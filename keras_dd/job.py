@@ -13,6 +13,11 @@ from keras_dd.models import MODELS
 
 # Images that batch-norm statistics are re-estimated on.
 REESTIMATION_IMAGES = 5000
+# Images of an evaluation batch, or a few more: replicas want equal shares.
+EVALUATION_BATCH = 500
+# Settings that say how a model or a data set asked for by name is made.
+MODEL_FIELDS = ("width", "shortcut", "dtype")
+DATASET_FIELDS = ("data_dir", "validation_split")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Job:
         return data.training_batches(self.dataset.train, s.batch_size, s.seed, first_epoch, s.flip, s.crop)
 
     def evaluation(self):
-        return data.evaluation_batches(getattr(self.dataset, self.evaluated_on))
+        share = -(-EVALUATION_BATCH // len(self.devices))
+        return data.evaluation_batches(getattr(self.dataset, self.evaluated_on), share * len(self.devices))
 
     def whole_images(self):
         """Some thousand training images for batch norm, not augmented."""
@@ -60,6 +66,12 @@ def prepare(settings, model=None, dataset=None):
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+    for given, what, fields in (model, "model", MODEL_FIELDS), (dataset, "dataset", DATASET_FIELDS):
+        for name in fields:
+            if given is not None and getattr(settings, name) != getattr(Settings, name):
+                raise UserError(
+                    f"{name} is for a {what} that is asked for by name: yours is built already, leave it out"
+                )
     dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
     settings = _resolved(settings)
     model = model or _build(settings, dataset)
@@ -68,8 +80,21 @@ def prepare(settings, model=None, dataset=None):
             f"model {model.name!r} takes images {tuple(model.inputs[0].shape[1:])} but those of {dataset.name!r} are "
             f"{dataset.image_shape}: build it for them"
         )
+    if tuple(model.outputs[0].shape[1:]) != (len(dataset.classes),):
+        raise UserError(
+            f"model {model.name!r} gives {tuple(model.outputs[0].shape[1:])} but {dataset.name!r} has "
+            f"{len(dataset.classes)} classes: end it in one score a class"
+        )
+    if settings.batch_size % len(names):
+        fits = settings.batch_size // len(names) * len(names)
+        raise UserError(
+            f"batch_size {settings.batch_size} cannot be shared equally by {len(names)} devices: "
+            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
+        )
     parts = decompose(model, settings.parts, settings.overlap, settings.grid)
-    return Job(settings, dataset, model, parts, names)
+    job = Job(settings, dataset, model, parts, names)
+    job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
+    return job
 
 
 def _resolved(settings):
@@ -93,5 +118,9 @@ def _build(settings, dataset):
     options = {"width": settings.width} if settings.width else {}
     if settings.model != "cnn":
         options["shortcut"] = settings.shortcut
+    before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
-    return MODELS[settings.model](classes=len(dataset.classes), image_shape=dataset.image_shape, **options)
+    try:
+        return MODELS[settings.model](classes=len(dataset.classes), image_shape=dataset.image_shape, **options)
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -63,26 +63,26 @@ def run(settings, command, model=None, dataset=None):
     subnets, finetune = job.stages
     networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
     recorders = train.Recorder(networks, job.evaluated_on), train.Recorder(["finetune"], job.evaluated_on)
+    evaluation = job.evaluation()
     results = _opening(job, command, run_dir)
-    seconds = results["seconds"]
-    try:
+    with _reported(results, recorders, run_dir, started):
         with _stage(results, "subnets"):
             print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
             parts = train.fit_subnets(
-                job.parts, subnets, job.batches(0), job.steps_per_epoch, job.evaluation(), job.devices, recorders[0]
+                job.parts, subnets, job.batches(0), job.steps_per_epoch, evaluation, job.devices, recorders[0]
             )
             for k, subnet in enumerate(parts, start=1):
                 subnet.save_weights(run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
-            results["subnet_accuracy"] = train.subnet_accuracies(parts, job.evaluation(), job.devices)
+            results["subnet_accuracy"] = train.subnet_accuracies(parts, evaluation, job.devices)
         with _stage(results, "compose"):
             composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
         with _stage(results, "evaluate"):
-            results["composed_accuracy"] = train.accuracy(composed, job.evaluation())
+            results["composed_accuracy"] = train.accuracy(composed, evaluation)
         with _stage(results, "recalibrate"):
             recalibrated = reestimate(composed, job.whole_images())
         with _stage(results, "evaluate"):
-            results["recalibrated_accuracy"] = train.accuracy(recalibrated, job.evaluation())
+            results["recalibrated_accuracy"] = train.accuracy(recalibrated, evaluation)
         with _stage(results, "finetune"):
             print(f"Fine-tuning the composed network, {finetune.epochs} epochs")
             trained = train.fit_full(
@@ -90,37 +90,57 @@ def run(settings, command, model=None, dataset=None):
                 finetune,
                 job.batches(subnets.epochs),
                 job.steps_per_epoch,
-                job.evaluation(),
+                evaluation,
                 job.devices,
                 recorders[1],
             )
             trained.save(run_dir / "model.keras")
             trained.save_weights(run_dir / "model.weights.h5")
         with _stage(results, "evaluate"):
-            results["final_accuracy"] = train.accuracy(trained, job.evaluation())
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted in stage {results['interrupted']!r}; what was finished, with the report, is in {run_dir}"
-        ) from None
-    finally:
+            results["final_accuracy"] = train.accuracy(trained, evaluation)
+    return Result(trained, parts, results, _history(recorders), run_dir)
+
+
+@contextmanager
+def _reported(results, recorders, run_dir, started):
+    """Writes the report however the run ends.  If that fails too, as on a full disk, what ended the run is told."""
+
+    def write():
+        seconds = results["seconds"]
         for stage, recorder in zip(("subnets", "finetune"), recorders, strict=True):
-            if recorder.rows:  # the clock of a training stage stands still while it is evaluated
-                seconds["evaluate"] = seconds.get("evaluate", 0) + seconds[stage] - recorder.seconds
-                seconds[stage] = recorder.seconds
+            if recorder.evaluation_seconds:  # the clock of a training stage stands still while it is evaluated
+                seconds[stage] -= recorder.evaluation_seconds
+                seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
         seconds["total"] = time.perf_counter() - started
-        history = [row for recorder in recorders for row in recorder.rows]
-        report.write(run_dir, results, history)
-    return Result(trained, parts, results, history, run_dir)
+        report.write(run_dir, results, _history(recorders))
+
+    try:
+        yield
+    except BaseException as ending:
+        where = f"what was finished, with the report, is in {run_dir}"
+        try:
+            write()
+        except (Exception, KeyboardInterrupt) as failure:
+            where = f"what was finished is in {run_dir}, without a report ({failure!r})"
+        if isinstance(ending, KeyboardInterrupt):
+            raise Interrupted(f"interrupted in stage {results['interrupted']!r}; {where}") from None
+        ending.add_note(where)
+        raise
+    results["interrupted"] = None
+    write()
+
+
+def _history(recorders):
+    return [row for recorder in recorders for row in recorder.rows]
 
 
 @contextmanager
 def _stage(results, stage):
-    """Times a stage, and names it in the report if the run ends in it."""
+    """Times a stage, and names it in the report if the run ends in it or behind it."""
     start = time.perf_counter()
     results["interrupted"] = stage
     try:
         yield
-        results["interrupted"] = None
     finally:
         results["seconds"][stage] = results["seconds"].get(stage, 0) + time.perf_counter() - start
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_dd import devices as device_names
 from keras_dd.decomposition import Decomposition
-from keras_dd.graph import copy, is_softmax
+from keras_dd.graph import again, copy, is_softmax, operations
 
 
 class Subnetworks(keras.Model):
@@ -68,7 +68,8 @@ class Subnetworks(keras.Model):
         for k, subnet in enumerate(self.subnets):
             with tf.device(self.devices[k]):
                 scores = subnet(self.boxes[k].of(images), training=False)
-                self.loss_means[k].update_state(self.loss_of(labels, scores, sample_weight=weights))
+                loss = self.loss_of(labels, scores, sample_weight=weights)
+                self.loss_means[k].update_state(loss, sample_weight=tf.reduce_sum(weights))
                 self.accuracies[k].update_state(labels, scores, sample_weight=weights)
         return self._logs()
 
@@ -80,32 +81,37 @@ class Subnetworks(keras.Model):
 class Recorder(keras.callbacks.Callback):
     """The rows of history.csv: one a network and epoch.  The clock stands still while the model is evaluated.
 
+    The learning rate of a row is that of the first step of its epoch.
+
     Args:
         networks: names of the rows' `stage`: one a sub-network, or one for the full network.
         evaluated_on: the split behind `fit`'s validation, "test" or "validation".
+
+    Attributes:
+        seconds, evaluation_seconds: what training and what evaluation have taken so far.
     """
 
     def __init__(self, networks, evaluated_on):
         super().__init__()
         self.networks, self.evaluated_on = networks, evaluated_on
-        self.rows, self.seconds = [], 0.0
+        self.rows, self.seconds, self.evaluation_seconds = [], 0.0, 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.rate = float(self.model.optimizer.learning_rate)
         self.started = time.perf_counter()
 
     def on_test_begin(self, logs=None):
         self._pause()
+        self.evaluation_started = time.perf_counter()
+
+    def on_test_end(self, logs=None):
+        self.evaluation_seconds += time.perf_counter() - self.evaluation_started
 
     def on_epoch_end(self, epoch, logs=None):
         self._pause()
-        optimizer = self.model.optimizer
         for name, loss, suffix in zip(self.networks, self.losses, self._suffixes(), strict=True):
             row = {"stage": name, "epoch": epoch + 1, "seconds": round(self.seconds, 3)}
-            row |= {
-                "learning_rate": float(optimizer.learning_rate),
-                "loss": loss,
-                "accuracy": logs[f"accuracy{suffix}"],
-            }
+            row |= {"learning_rate": self.rate, "loss": loss, "accuracy": logs[f"accuracy{suffix}"]}
             if f"val_accuracy{suffix}" in logs:
                 row[f"{self.evaluated_on}_accuracy"] = logs[f"val_accuracy{suffix}"]
             self.rows.append(row)
@@ -124,14 +130,19 @@ class Recorder(keras.callbacks.Callback):
 
 def classification_loss(model):
     """Cross-entropy for the scores that `model` gives: logits, or probabilities where it ends in a softmax."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=not is_softmax(model.layers[-1]))
+    *_, last = operations(model).values()
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=not is_softmax(last),
+        reduction="mean_with_sample_weight",  # the images that fill up the last batch of an evaluation weigh nothing
+    )
 
 
 def learning_rate(stage, steps_per_epoch):
     """The learning rate of a `config.Stage`, a function of the step."""
     steps = max(1, stage.epochs * steps_per_epoch)
     if stage.schedule == "step":
-        drops = [drop * steps_per_epoch for drop in stage.drops]
+        drops = stage.drops or (stage.epochs,)  # Keras wants one drop at least
+        drops = [drop * steps_per_epoch - 1 for drop in drops]  # the last step before each
         rates = [stage.learning_rate / 10**n for n in range(len(drops) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
     rise = steps // 4
@@ -154,10 +165,37 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, rec
 
 def subnet_accuracies(parts, evaluation, devices):
     """Fraction of the `evaluation` images that each sub-network gives the right class, from its box."""
-    model = Subnetworks(parts, devices)
-    model.compile(keras.optimizers.Adam)
-    logs = model.evaluate(evaluation, return_dict=True, verbose=0)
-    return [logs[accuracy.name] for accuracy in model.accuracies]
+
+    def scores(images):
+        for k, (subnet, box) in enumerate(zip(parts, parts.boxes, strict=True)):
+            with tf.device(devices[k % len(devices)]):
+                yield subnet(box.of(images), training=False)
+
+    return _accuracies(scores, evaluation)
+
+
+def accuracy(model, evaluation):
+    """Fraction of the `evaluation` images (of weight 1) that `model` gives the right class."""
+    [fraction] = _accuracies(lambda images: [model(images, training=False)], evaluation)
+    return fraction
+
+
+def _accuracies(scores, evaluation):
+    """The accuracy of each of the networks whose `scores(images)` are given.
+
+    A forward pass is all it takes: compiling a model and tracing its `evaluate` would last longer than the evaluation.
+    """
+
+    def right(images, labels, weights):
+        classes = [tf.argmax(s, axis=-1, output_type=labels.dtype) for s in scores(images)]
+        return tf.stack([tf.reduce_sum(weights * tf.cast(c == labels, weights.dtype)) for c in classes])
+
+    right = tf.function(right, autograph=False).get_concrete_function(*evaluation.element_spec)
+    counts, total = 0.0, 0.0
+    for images, labels, weights in evaluation:
+        counts += right(images, labels, weights).numpy()
+        total += float(tf.reduce_sum(weights))
+    return [float(count / total) for count in counts]
 
 
 def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, recorder):
@@ -167,7 +205,7 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, record
         A new, trained model.
     """
     with device_names.strategy(devices).scope():
-        mirrored = copy(model, _synchronized if len(devices) > 1 else lambda layer: {})
+        mirrored = copy(model, _synchronized if len(devices) > 1 else again)
         compile_full(mirrored, learning_rate(stage, steps_per_epoch))
     _fit(mirrored, stage, batches, steps_per_epoch, evaluation, recorder)
     trained = copy(model)
@@ -189,18 +227,12 @@ def _fit(model, stage, batches, steps_per_epoch, evaluation, recorder):
 
 
 def compile_full(model, rate=1e-3):
-    """Compile a full network for training and evaluation: Adam, cross-entropy, accuracy."""
+    """Compile a full network for training: Adam, cross-entropy, accuracy."""
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(keras.optimizers.Adam(rate), classification_loss(model), weighted_metrics=[accuracy])
 
 
-def accuracy(model, evaluation):
-    """Fraction of the `evaluation` images (of weight 1) that `model` gives the right class."""
-    model = copy(model)
-    compile_full(model)
-    return model.evaluate(evaluation, return_dict=True, verbose=0)["accuracy"]
-
-
 def _synchronized(layer):
     """Batch norm over the batches of all devices together: one replica's share has other statistics."""
-    return {"synchronized": True} if isinstance(layer, keras.layers.BatchNormalization) else {}
+    is_norm = isinstance(layer, keras.layers.BatchNormalization)
+    return again(layer, synchronized=True) if is_norm else again(layer)

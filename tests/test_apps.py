@@ -1,21 +1,25 @@
-"""apps: the command line up to the pipeline, which is replaced by a stand-in here."""
+"""apps: the command line, first with a stand-in for the pipeline, then end to end."""
 
+import csv
 import dataclasses
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import pytest
+import support
 
 import keras_dd
 from keras_dd.apps.fit import fit
 from keras_dd.apps.main import main
 from keras_dd.config import Settings
 
-KERAS_DD = Path(sys.executable).with_name("keras-dd")
+KERAS_DD = support.KERAS_DD
 
 
 @pytest.fixture
@@ -23,9 +27,9 @@ def run(monkeypatch, capsys):
     """Run the command line in this process with a pipeline that does `job`; (exit code, stdout, stderr)."""
 
     def run(*arguments, job=lambda settings, command: SimpleNamespace(report={})):
-        pipeline = SimpleNamespace(run=job, plan=repr)
-        monkeypatch.setattr(keras_dd, "pipeline", pipeline, raising=False)
-        monkeypatch.setattr(keras_dd, "report", SimpleNamespace(table=repr), raising=False)
+        stand_ins = {"pipeline": {"run": job}, "plan": {"plan": repr}, "report": {"table": repr}}
+        for name, functions in stand_ins.items():
+            monkeypatch.setattr(keras_dd, name, SimpleNamespace(**functions), raising=False)
         with pytest.raises(SystemExit) as end:
             main(list(arguments))
         return end.value.code or 0, *capsys.readouterr()
@@ -185,3 +189,135 @@ def test_public_names():
     assert dir(keras_dd) == sorted([*keras_dd.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = keras_dd.nonsense
+
+
+# End to end.
+
+QUICK = "fit --width 4 --parts 2 --subnet-epochs {} --epochs {} --seed {} --deterministic --run-dir {}"
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """Four processes at once: {name: (exit code, stdout, stderr, run directory)}.
+
+    "run" and "again" are the same and left alone; "subnets" and "finetune" are stopped by Ctrl-C in those stages.
+    """
+    base = tmp_path_factory.mktemp("processes")
+    numbers = {"subnets": (500, 1, 0), "finetune": (1, 500, 1), "run": (1, 1, 0), "again": (1, 1, 0)}
+    commands = {name: (KERAS_DD, *QUICK.format(*numbers[name], base / name / "run").split()) for name in numbers}
+    processes = {name: support.start(*commands[name], out=base / name) for name in commands}
+    stops = {"subnets": "Epoch 3/500", "finetune": "Epoch 2/500"}
+    deadline = time.monotonic() + 240
+    while any(process.poll() is None for process in processes.values()):
+        assert time.monotonic() < deadline, {name: support.read(base / name) for name in processes}
+        for name, line in tuple(stops.items()):
+            if line in support.read(base / name)[0]:
+                processes[name].send_signal(signal.SIGINT)
+                del stops[name]
+        time.sleep(0.05)
+    return {name: (p.returncode, *support.read(base / name), base / name / "run") for name, p in processes.items()}
+
+
+def test_fit_end_to_end(ended):
+    code, stdout, stderr, run_dir = ended["run"]
+    assert (code, stderr) == (0, "")  # neither warnings nor progress
+    report = json.loads((run_dir / "report.json").read_text())
+    for line in ("sub-network 2", "composed", "fine-tuned", f"{100 * report['final_accuracy']:.2f} %", "share"):
+        assert line in stdout
+    assert "report.md" in stdout
+    assert report["command"] == f"keras-dd {QUICK.format(1, 1, 0, run_dir)}"
+    assert (run_dir / "model.keras").is_file() and (run_dir / "curves.png").is_file()
+
+
+def history(run_dir):
+    """All rows, without their times."""
+    with open(run_dir / "history.csv", newline="") as file:
+        return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_deterministic_runs_are_the_same_bit_by_bit(ended):
+    first, again = ended["run"][3], ended["again"][3]
+    reports = [json.loads((run_dir / "report.json").read_text()) for run_dir in (first, again)]
+    for key in ("subnet_accuracy", "composed_accuracy", "recalibrated_accuracy", "final_accuracy"):
+        assert reports[0][key] == reports[1][key]
+    assert history(first) == history(again)
+    models = [keras.models.load_model(run_dir / "model.keras") for run_dir in (first, again)]
+    assert support.weights_differ(*models) == 0
+
+
+def test_another_seed_is_another_run(ended):
+    """The sub-networks of "finetune" have trained as long as those of "run"."""
+    for k, (row, other) in enumerate(zip(history(ended["run"][3])[:2], history(ended["finetune"][3]), strict=False)):
+        assert row["stage"] == other["stage"] == f"subnet {k + 1}"
+        assert row["learning_rate"] == other["learning_rate"]
+        assert row["loss"] != other["loss"]
+
+
+def check_interrupted(ended, stage):
+    code, stdout, stderr, run_dir = ended[stage]
+    assert code == 130
+    assert "Traceback" not in stdout + stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert "interrupted" in stderr and str(run_dir) in stderr
+    report = json.loads((run_dir / "report.json").read_text())
+    assert report["interrupted"] == stage and "final_accuracy" not in report
+    assert (run_dir / "report.md").is_file() and not (run_dir / "model.keras").exists()
+    return run_dir, report, [row["stage"] for row in history(run_dir)]
+
+
+def test_ctrl_c_while_the_subnetworks_train(ended):
+    run_dir, report, stages = check_interrupted(ended, "subnets")
+    assert len(stages) >= 4 and set(stages) == {"subnet 1", "subnet 2"}
+    assert "subnet_accuracy" not in report and not list(run_dir.glob("*.h5"))
+
+
+def test_ctrl_c_while_fine_tuning(ended):
+    run_dir, report, stages = check_interrupted(ended, "finetune")
+    assert stages[:2] == ["subnet 1", "subnet 2"] and set(stages[2:]) == {"finetune"}
+    assert len(report["subnet_accuracy"]) == 2 and report["recalibrated_accuracy"] > 0
+    for k in (1, 2):
+        part = keras_dd.models.cnn(2, image_shape=(32, 16, 1))
+        part.load_weights(run_dir / f"subnet{k}.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--dataset cifra10", "unknown data set 'cifra10': did you mean 'cifar10'?"),
+        ("--dataset cifar10 --data-dir nowhere", "'nowhere' is not a folder"),
+        ("--model resnet9", "unknown model 'resnet9'"),
+        ("--parts 3", "overlap 0 cuts the image's width of 32 px into 3 boxes"),
+        ("--parts 32", "'conv1'"),
+        ("--grid 2x2 --parts 8", "grid 2x2 has 4 boxes but parts is 8"),
+        ("--model resnet8 --width 6", "'stem_conv'"),
+        ("--overlap 5", "overlap 5"),
+        ("--batch-size 5000", "batch_size 5000 is more than the 1437 training images"),
+        ("--crop 32", "crop 32"),
+        ("--epochs -1", "epochs is -1"),
+        ("--devices TPU:0", "devices 'TPU:0': there are CPU:0"),
+        ("--run-dir file/run", "'file/run' cannot be written (Not a directory)"),
+        ("--run-dir file", "is a file"),
+        ("--run-dir full", "'full' is not empty"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "full" / "of things").mkdir(parents=True)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", *arguments.split()])
+    stdout, stderr = capsys.readouterr()
+    assert (end.value.code, stdout) == (2, "")
+    assert stderr.startswith("keras-dd: ") and stderr.count("\n") == 1 and says in stderr
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"file", "full", "full/of things"}
+
+
+def test_dry_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--dry-run", "--width", "32"])
+    stdout, stderr = capsys.readouterr()
+    assert (end.value.code or 0, stderr) == (0, "")
+    for part in ("training images", "parameters", "rows 16-31, columns 0-15", "steps", "FLOPs", "MiB"):
+        assert part in stdout
+    assert list(tmp_path.iterdir()) == []

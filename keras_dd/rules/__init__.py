@@ -53,8 +53,11 @@ RULES = {
         POINTWISE,
     ),
     # The classes of keras.ops, as `x + y` and `keras.ops.relu(x)` put them into a functional model.
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Maximum", "Minimum"), MERGED),
-    **dict.fromkeys(("Relu", "Relu6", "LeakyRelu", "Elu", "Silu", "Gelu", "Sigmoid", "Tanh", "HardSwish"), POINTWISE),
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum"), MERGED),
+    **dict.fromkeys(
+        ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "HardSilu", "Gelu", "Sigmoid", "HardSigmoid", "Tanh"),
+        POINTWISE,
+    ),
 }
 
 

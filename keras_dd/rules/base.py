@@ -11,10 +11,14 @@ from keras_dd.shares import Channels, Share
 
 
 class Placement(NamedTuple):
-    """`full_weight[full]` is `part_weight[part]`; both are numpy indices."""
+    """`full_weight[full]` is `part_weight[part]`; both are numpy indices.
+
+    At the head, where every part has all output channels, `averaged` weights are divided by the number of parts.
+    """
 
     full: tuple
     part: object = ...
+    averaged: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,10 @@ class Visit:
         return self.inputs[0].channels.part(k), self.output.channels.part(k)
 
 
-def with_channels(operation, share):
-    """The share, if it is that of images or vectors with the channels last."""
+def with_channels(operation, share, also_moved=False):
+    """The share, if it has the channels last; those that a Permute or Reshape has moved only where `also_moved`."""
     data_format = getattr(operation, "data_format", "channels_last")
-    if data_format != "channels_last" or not isinstance(share.channels, Channels):
+    if data_format != "channels_last" or not (also_moved or isinstance(share.channels, Channels)):
         raise UserError(f"layer {operation.name!r} does not have the channels last: set data_format='channels_last'")
     return share
 

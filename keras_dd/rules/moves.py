@@ -18,16 +18,21 @@ def constants_of(*names):
     """Config of a layer with constants: those it has one a channel are cut to the part's channels."""
 
     def config(visit, k):
-        values = {name: getattr(visit.operation, name) for name in names}
-        cut = visit.output.channels.part(k)
-        image = visit.output.channels.root.image
-        return {
-            name: np.ravel(value)[... if image else cut].tolist() if np.size(value) > 1 else np.ravel(value).item()
-            for name, value in values.items()
-            if value is not None
-        }
+        return {name: _constant(getattr(visit.operation, name), visit, k) for name in names}
 
     return config
+
+
+def _constant(value, visit, k):
+    if np.size(value) == 1:
+        return np.ravel(value).item()
+    channels = visit.output.channels
+    if np.shape(value)[-1] != np.size(value) or np.size(value) != channels.length:
+        raise UserError(
+            f"layer {visit.name!r} has constants of shape {np.shape(value)}: there must be one, or one for each of its "
+            f"{channels.length} channels"
+        )
+    return np.ravel(value)[channels.part(k)].tolist()
 
 
 def pool(operation, x):
@@ -69,9 +74,13 @@ def _merge_axes(operation, a, b):
     if type(a) is not type(b) or not a.join(b):
         raise UserError(
             f"layer {operation.name!r} joins two branches whose channels are dealt to the parts in different ways "
-            f"(made by {a.maker!r} and {b.maker!r}): put a 1x1 Conv2D into one of the branches"
+            f"({_maker(a)} and {_maker(b)}): put a 1x1 Conv2D into one of the branches"
         )
     return a
+
+
+def _maker(axis):
+    return f"made by {axis.maker!r}" if isinstance(axis, Channels) else "positions"
 
 
 def concatenate(operation, inputs):
@@ -93,6 +102,7 @@ def concatenate(operation, inputs):
 
 def regroup(operation, x):
     """Flatten and Reshape: number the entries and read where the numbers stand afterwards."""
+    x = with_channels(operation, x, also_moved=True)
     shape = operation.compute_output_shape((None, *x.shape))[1:]
     if [n for n in shape if n != 1] == [n for n in x.shape if n != 1]:
         kept = iter(axis for axis in x.axes if axis.length != 1)
@@ -136,6 +146,7 @@ def permute(operation, x):
 
 
 def pad(operation, x):
+    x = with_channels(operation, x, also_moved=True)
     return Share((*(_pad_axis(operation, *pair) for pair in zip(x.axes, operation.padding, strict=False)), x.axes[-1]))
 
 

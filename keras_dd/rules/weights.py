@@ -32,38 +32,34 @@ def conv_weights(visit, k):
 
 
 def _groups(operation, x, channels):
-    """The groups of a grouped convolution that a part's input `channels` lie in, one for each of the part's groups."""
-    groups = operation.groups
-    depth = x.channels.length // groups
-    whole = channels[::depth] // depth
-    if len(channels) % depth == 0 and np.array_equal(channels, (whole[:, None] * depth + np.arange(depth)).ravel()):
-        return whole
-    if len(channels) % groups == 0 and (channels.reshape(groups, -1) // depth == np.arange(groups)[:, None]).all():
-        return np.arange(groups)
-    raise UserError(
-        f"layer {operation.name!r} has {groups} groups of {depth} channels, which cannot be dealt to "
-        f"{x.channels.count} parts as its input is: choose groups so that the parts divide their number or their depth"
-    )
+    """The groups of a grouped convolution that a part's input `channels` lie in: as many channels in each of them."""
+    depth = x.channels.length // operation.groups
+    groups = channels // depth
+    found = np.unique(groups)
+    if len(channels) % len(found) or (groups.reshape(len(found), -1) != found[:, None]).any():
+        raise UserError(
+            f"layer {operation.name!r} has {operation.groups} groups of {depth} channels, which cannot be dealt to "
+            f"{x.channels.count} parts as its input is: choose groups so that the parts divide their number or depth"
+        )
+    return found
 
 
 def _grouped_channels(operation, x, filters):
-    """Part k has the filters of the groups that it has whole, or its slice of every group that it has a slice of."""
+    """A part that has a group whole has all its filters; parts with slices of a group share its filters out."""
     count, groups = x.channels.count, operation.groups
     depth, slices = x.channels.length // groups, filters // groups
-    if groups % count and x.channels.length % (groups * count) == 0:
+    if groups % count and count % groups and depth % count == 0:
         x.channels.settle([c.ravel() for c in np.split(_table(groups, depth), count, axis=1)])
-    inputs = x.channels.parts()
-    owned = [_groups(operation, x, channels) for channels in inputs]
-    table = _table(groups, slices)
-    if len(np.unique(np.concatenate(owned))) == sum(map(len, owned)):
-        return Channels(filters, count, operation.name, [table[g].ravel() for g in owned])
-    if slices % count:
+    found = [_groups(operation, x, channels) for channels in x.channels.parts()]
+    sharers = np.bincount(np.concatenate(found))
+    if any(slices % sharers):
         raise UserError(
-            f"layer {operation.name!r} has {slices} filters a group, which {count} parts do not divide: "
-            f"make its filters a multiple of {groups * count}"
+            f"layer {operation.name!r} has {slices} filters a group, which the {sharers.max()} parts that share a "
+            f"group do not divide: make its filters a multiple of {groups * sharers.max()}"
         )
-    parts = np.split(table, count, axis=1)
-    return Channels(filters, count, operation.name, [parts[k][owned[k]].ravel() for k in range(count)])
+    dealt = [iter(np.split(filters, n)) for filters, n in zip(_table(groups, slices), sharers, strict=True)]
+    parts = [np.concatenate([next(dealt[group]) for group in part]) for part in found]
+    return Channels(filters, count, operation.name, parts)
 
 
 def _table(rows, columns):
@@ -103,7 +99,7 @@ def separable_weights(visit, k):
     rows = _multiplied(inputs, visit.operation.depth_multiplier)
     every = slice(None)
     return [
-        Placement((every, every, inputs)),
+        Placement((every, every, inputs), averaged=False),
         Placement((every, every, *np.ix_(rows, outputs))),
         Placement((outputs,)),
     ]

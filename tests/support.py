@@ -1,0 +1,61 @@
+"""What the tests share: a small data set of real images, small networks, and processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_dd import data
+
+HERE = Path(__file__).parent
+KERAS_DD = Path(sys.executable).with_name("keras-dd")
+
+
+def digits(train=256, test=100):
+    """The first digits of both splits."""
+    whole = data.load("digits")
+    parts = {"train": whole.train, "test": whole.test}
+    parts = {
+        name: data.Split(parts[name].images[:count], parts[name].labels[:count])
+        for name, count in (("train", train), ("test", test))
+    }
+    return data.Dataset("few digits", **parts, validation=None, classes=whole.classes)
+
+
+def network(width=8, norm=True, activation=None, image_shape=(32, 32, 1), classes=10):
+    """3x3 / 4, [BN,] ReLU, 3x3 / 2, ReLU, pool, dense: cheap to trace."""
+    x = inputs = keras.Input(image_shape)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    x = layers.Conv2D(width, 3, strides=4, padding="same", name="conv1")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="bn")(x) if norm else x
+    x = layers.ReLU()(x)
+    x = layers.Conv2D(2 * width, 3, strides=2, padding="same", activation="relu", name="conv2")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(classes, activation=activation, name="head")(x), name="mine")
+
+
+def weights_differ(first, second):
+    """The largest difference between the weights of two models."""
+    pairs = zip(first.get_weights(), second.get_weights(), strict=True)
+    return max(float(np.max(np.abs(a - b))) for a, b in pairs)
+
+
+def start(*command, out, **environment):
+    """Start a process that writes stdout and stderr to `out`.stdout and `out`.stderr, and that Ctrl-C can stop."""
+    with open(f"{out}.stdout", "w") as stdout, open(f"{out}.stderr", "w") as stderr:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would pass on "ignore"
+        try:
+            environment = {**os.environ, **environment}
+            return subprocess.Popen([*map(str, command)], stdout=stdout, stderr=stderr, env=environment)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def read(out):
+    """What a process of `start` wrote: (stdout, stderr)."""
+    return Path(f"{out}.stdout").read_text(), Path(f"{out}.stderr").read_text()

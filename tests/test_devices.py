@@ -1,0 +1,74 @@
+"""devices.py: which devices a run takes.  Runs four_devices.py, on several devices, in a process of its own."""
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import support
+import tensorflow as tf
+
+from keras_dd import devices
+from keras_dd.config import UserError
+
+FOUR = Path(__file__).with_name("four_devices.py")
+
+
+def test_one_cpu_is_the_default():
+    assert devices.pick() == devices.pick("1") == devices.pick("cpu:0") == ("CPU:0",)
+    assert devices.strategy(("CPU:0",)).num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize("spec", ["0", "-1", "GPU:7", "CPU:0,TPU:1", "", "two"])
+def test_devices_that_are_not_there(spec):
+    with pytest.raises(UserError, match=f"devices '{spec}': there are .*CPU:0.*name some of them, a number, or auto"):
+        devices.pick(spec)
+
+
+def test_the_cpu_cannot_be_split_once_it_is_used():
+    tf.zeros(1)
+    with pytest.raises(UserError, match="devices 3: .* in a new process"):
+        devices.pick("3")
+
+
+def test_gpus_come_first(monkeypatch):
+    """As on a machine with two GPUs."""
+    names = {"GPU": ["GPU:0", "GPU:1"], "CPU": ["CPU:0"]}
+    listed = {kind: [SimpleNamespace(name=f"/physical_device:{name}") for name in names[kind]] for kind in names}
+    monkeypatch.setattr(tf.config, "list_physical_devices", listed.get)
+    assert devices.pick() == devices.pick("2") == ("GPU:0", "GPU:1")
+    assert devices.pick("1") == ("GPU:0",)
+    with pytest.raises(UserError, match="devices 3: there are 2 GPUs"):
+        devices.pick("3")
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """{name of a test in four_devices.py: PASSED, FAILED or ERROR}, and all that pytest said."""
+    out = tmp_path_factory.mktemp("four") / "out"
+    command = (
+        sys.executable,
+        "-m",
+        "pytest",
+        FOUR,
+        "-v",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        FOUR.parents[1],
+    )
+    support.start(*command, "-c", FOUR.parents[1] / "setup.cfg", out=out).wait()
+    said = "".join(support.read(out))
+    return dict(re.findall(r"::(\S+) (PASSED|FAILED|ERROR)", said)), said
+
+
+TESTS = re.findall(r"^def (test_\w+)", FOUR.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_on_four_devices(name, outcome):
+    results, said = outcome
+    ours = [result for test, result in results.items() if test.partition("[")[0] == name]
+    assert ours and set(ours) == {"PASSED"}, said

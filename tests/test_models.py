@@ -1,0 +1,170 @@
+"""models/: parameter counts, names, inputs, errors, and the standard CIFAR ResNet of He et al."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import images_for, randomize, scores
+
+from keras_dd.config import UserError
+from keras_dd.models import DEPTHS, MODELS, cnn, resnet
+
+
+def trainable(build, *args, **kwargs):
+    with keras.StatelessScope():  # variables get a shape and no value: this is twice as fast
+        model = build(*args, **kwargs)
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+# Trainable parameters at width 16, 10 classes, by hand: 3x3 kernels 9 i o, gamma and beta 2 a channel, 1x1 shortcuts.
+COUNTS = {
+    "cnn": 16 * 76 + 32 * 401 + 128 * 2049 + 10 * 129,
+    "resnet8": 78_042,
+    "resnet14": 175_258,
+    "resnet20": 272_474,
+    "resnet32": 466_906,
+    "resnet44": 661_338,
+    "resnet56": 855_770,
+    "resnet110": 1_730_714,
+}
+IDENTITY = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_its_published_count(name):
+    assert trainable(MODELS[name], width=16, classes=10, image_shape=(32, 32, 3)) == COUNTS[name]
+
+
+def test_no_model_is_missed():
+    assert set(COUNTS) == set(MODELS) == {"cnn", *(f"resnet{depth}" for depth in DEPTHS)}
+    assert DEPTHS == (8, 14, 20, 32, 44, 56, 110)
+
+
+def by_hand(depth, width, shortcut, classes=10):
+    """The count of a ResNet, from the paper's table of layers."""
+    blocks = (depth - 2) // 6
+    count = 9 * 3 * width + 2 * width
+    for before, filters in ((width, width), (width, 2 * width), (2 * width, 4 * width)):
+        count += 9 * before * filters + (2 * blocks - 1) * 9 * filters**2 + 2 * blocks * 2 * filters
+        if shortcut == "projection" and before != filters:
+            count += before * filters + 2 * filters
+    return count + (4 * width + 1) * classes
+
+
+@pytest.mark.parametrize(("depth", "count"), IDENTITY.items())
+def test_identity_shortcuts_give_the_counts_of_he_et_al(depth, count):
+    """0.27, 0.46, 0.66, 0.85 and 1.7 million in their table 6."""
+    assert by_hand(depth, 16, "identity") == count
+    assert round(count / 1e6, 1 if depth == 110 else 2) == {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}[depth]
+    if depth < 44:  # the deeper ones are the same code, and slow to build
+        assert trainable(resnet, depth, 16, shortcut="identity") == count
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_counts_of_the_table_are_those_by_hand(depth):
+    assert by_hand(depth, 16, "projection") == COUNTS[f"resnet{depth}"]
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "identity"])
+@pytest.mark.parametrize(("depth", "width", "classes"), [(8, 64, 100), (14, 4, 7)])
+def test_counts_at_other_widths(depth, width, classes, shortcut):
+    expected = by_hand(depth, width, shortcut, classes)
+    assert trainable(resnet, depth, width, classes, shortcut=shortcut) == expected
+
+
+def test_the_papers_resnet32_and_its_subnetworks():
+    """Widths 64/128/256, and sub-networks of 16/32/64 with 0.47 M parameters each, 1/16 of the full network."""
+    full, part = (trainable(resnet, 32, width) for width in (64, 16))
+    assert round(part / 1e6, 2) == 0.47
+    assert 15.5 < full / part < 16
+
+
+def test_moving_statistics_are_not_trained():
+    model = resnet(20, shortcut="identity", image_shape=(8, 8, 3))
+    channels = sum(w.shape[0] for w in model.weights if w.name == "gamma")
+    assert model.count_params() == 269_722 + 2 * channels
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet14"])
+def test_a_model_takes_raw_images_and_gives_logits(name, rng):
+    model = MODELS[name](width=8, classes=7, image_shape=(16, 24, 1))
+    assert model.input_shape == (None, 16, 24, 1) and model.output_shape == (None, 7)
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names) and {"image", "rescale", "head"} <= set(names)
+    assert not any(name[-1].isdigit() and "_" in name[-3:] for name in names), "an automatic name"
+    raw = rng.integers(0, 256, (2, 16, 24, 1), dtype="uint8")
+    np.testing.assert_array_equal(scores(model, raw), scores(model, raw.astype("float32")))
+    rescaled = model.get_layer("rescale")(np.array([0.0, 127.5, 255.0]))
+    np.testing.assert_allclose(rescaled, [-1, 0, 1], atol=1e-6)
+    assert model.get_layer("head").activation is keras.activations.linear
+
+
+def test_logits_are_float32_whatever_the_policy(bfloat16):
+    for model in (cnn(4), resnet(8, 4, image_shape=(8, 8, 3))):
+        assert model.output.dtype == "float32" and model.get_layer(index=2).compute_dtype == "bfloat16"
+
+
+def test_the_cnn_is_that_of_fig_1():
+    """The full network, and one of its sub-networks on a quarter of the image."""
+    for width, side, units in ((16, 32, (16, 32, 128, 10)), (4, 16, (4, 8, 32, 10))):
+        model = cnn(width, image_shape=(side, side, 3))
+        layers = [model.get_layer(name) for name in ("conv1", "conv2", "dense", "head")]
+        assert tuple(layer.kernel.shape[-1] for layer in layers) == units
+        assert layers[0].kernel_size == layers[1].kernel_size == (5, 5)
+        assert model.get_layer("flatten").output.shape == (None, (side // 4) ** 2 * 2 * width)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 18}, "depth 18 of a resnet must be 6n.2.*try 14 or 20"),
+        ({"depth": 2}, "depth 2 of a resnet must be 6n.2.*try 8 or 14"),
+        ({"depth": -4}, "depth -4 .*try 8 or 14"),
+        ({"shortcut": "identify"}, "unknown shortcut 'identify': did you mean 'identity'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        resnet(**options)
+
+
+# The CIFAR ResNet of He et al. as published PyTorch weights have it, in numpy.
+
+
+def he_resnet(model, images, blocks):
+    """The scores of the standard network with the weights of `model`, which has identity shortcuts."""
+
+    def conv(x, name, stride=1):
+        """3x3 with a zero on each side: torch's Conv2d(kernel_size=3, stride=stride, padding=1)."""
+        x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
+        return np.einsum("nhwcij,ijco->nhwo", patches, model.get_layer(name).get_weights()[0])
+
+    def norm(x, name):
+        gamma, beta, mean, variance = model.get_layer(name).get_weights()
+        return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    x = relu(norm(conv(images / 127.5 - 1, "stem_conv"), "stem_bn"))
+    for stage in (1, 2, 3):
+        for number in range(1, blocks + 1):
+            name = f"stack{stage}_block{number}"
+            stride = 2 if stage > 1 and number == 1 else 1
+            y = relu(norm(conv(x, f"{name}_1_conv", stride), f"{name}_1_bn"))
+            y = norm(conv(y, f"{name}_2_conv"), f"{name}_2_bn")
+            if stride == 2:  # F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, planes // 4, planes // 4)) in torch
+                quarter = y.shape[-1] // 4
+                x = np.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (quarter, quarter)))
+            x = relu(x + y)
+    kernel, bias = model.get_layer("head").get_weights()
+    return x.mean((1, 2)) @ kernel + bias
+
+
+@pytest.mark.parametrize(("depth", "side"), [(8, 16), (14, 10)])
+def test_identity_shortcuts_make_the_standard_network(depth, side, rng):
+    model = randomize(resnet(depth, 4, image_shape=(side, side, 3), shortcut="identity"), rng)
+    images = images_for(model, rng)
+    expected = he_resnet(model, images, (depth - 2) // 6)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(scores(model, images), expected, atol=1e-5)

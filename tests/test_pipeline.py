@@ -1,0 +1,278 @@
+"""pipeline.py, job.py, rundir.py: whole runs on real digits, what they leave behind, and how they end."""
+
+import csv
+import dataclasses
+import json
+import re
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+import support
+
+import keras_dd
+from keras_dd import data, job, models, pipeline, report, rundir, train
+from keras_dd.config import Settings, UserError
+
+FILES = {"config.json", "history.csv", "report.json", "report.md", "curves.png", "model.keras", "model.weights.h5"}
+SUBNETS = {f"subnet{k}.weights.h5" for k in (1, 2, 3, 4)}
+
+
+@pytest.fixture(scope="module")
+def few():
+    return support.digits()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The main job: Fig. 1's network, half as wide, on all digits."""
+    where = tmp_path_factory.mktemp("main") / "deep" / "run"
+    return keras_dd.fit("cnn", "digits", width=8, subnet_epochs=2, epochs=2, seed=5, run_dir=str(where))
+
+
+def untrained(model, dataset, run_dir, parts=4):
+    """A run of no epochs: all stages, in a second or two."""
+    return keras_dd.fit(model, dataset, parts=parts, overlap=8, subnet_epochs=0, epochs=0, run_dir=str(run_dir))
+
+
+def test_a_run_leaves_everything_behind(run):
+    assert {path.name for path in run.run_dir.iterdir()} == FILES | SUBNETS
+    assert (run.run_dir / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "fine-tuned" in (run.run_dir / "report.md").read_text()
+
+
+def test_the_report_has_what_was_promised(run):
+    written = json.loads((run.run_dir / "report.json").read_text())
+    assert written == run.report
+    assert len(written["subnet_accuracy"]) == 4
+    accuracies = [
+        *written["subnet_accuracy"],
+        *(written[f"{x}_accuracy"] for x in ("composed", "recalibrated", "final")),
+    ]
+    assert all(isinstance(accuracy, float) and 0 <= accuracy <= 1 for accuracy in accuracies)
+    assert written["composed_accuracy"] == written["recalibrated_accuracy"]  # this network has no batch norm
+    assert written["final_accuracy"] > max(0.8, *written["subnet_accuracy"])
+    seconds = written["seconds"]
+    assert {"subnets", "compose", "recalibrate", "finetune", "evaluate", "total"} == set(seconds)
+    assert all(value > 0 for value in seconds.values())
+    assert sum(seconds.values()) - seconds["total"] < seconds["total"]
+    full, part = models.cnn(8, image_shape=(32, 32, 1)), models.cnn(2, image_shape=(16, 16, 1))
+    assert written["parameters"] == {"full": full.count_params(), "subnet": part.count_params()}
+    assert written["boxes"] == [[0, 0, 16, 16], [0, 16, 16, 16], [16, 0, 16, 16], [16, 16, 16, 16]]
+    assert written["evaluated_on"] == "test" and written["dataset"]["test"] == 360
+    assert written["interrupted"] is None
+
+
+def test_the_history_has_a_row_for_each_network_and_epoch(run):
+    with open(run.run_dir / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [(f"subnet {k}", e) for e in (1, 2) for k in (1, 2, 3, 4)] + [("finetune", 1), ("finetune", 2)]
+    assert [(row["stage"], int(row["epoch"])) for row in rows] == expected
+    for row, memory in zip(rows, run.history, strict=True):
+        assert float(row["test_accuracy"]) == memory["test_accuracy"]
+    assert float(rows[-1]["test_accuracy"]) == pytest.approx(run.report["final_accuracy"])
+    last = [float(row["test_accuracy"]) for row in rows[4:8]]
+    assert last == pytest.approx(run.report["subnet_accuracy"])
+    assert float(rows[7]["seconds"]) < run.report["seconds"]["subnets"]
+    assert float(rows[-1]["seconds"]) < run.report["seconds"]["finetune"]
+
+
+def test_the_saved_model_takes_raw_images(run):
+    test = data.load("digits").test
+    assert test.images.dtype == np.uint8 and test.images.max() == 255
+    model = keras.models.load_model(run.run_dir / "model.keras")
+    accuracy = np.mean(model.predict(test.images, verbose=0).argmax(-1) == test.labels)
+    assert accuracy == pytest.approx(run.report["final_accuracy"], abs=1e-6)
+
+
+def test_the_saved_weights_fit_the_builders(run):
+    full = models.cnn(8, image_shape=(32, 32, 1))
+    full.load_weights(run.run_dir / "model.weights.h5")
+    assert support.weights_differ(full, run.model) == 0
+    for k in (1, 2, 3, 4):
+        part = models.cnn(2, image_shape=(16, 16, 1))
+        part.load_weights(run.run_dir / f"subnet{k}.weights.h5")
+        assert support.weights_differ(part, run.parts[k - 1]) == 0
+
+
+def test_the_configuration_is_resolved(run):
+    config = json.loads((run.run_dir / "config.json").read_text())
+    settings, environment = config["settings"], config["environment"]
+    assert set(settings) == {field.name for field in dataclasses.fields(Settings)}
+    asked = {"dataset": "digits", "model": "cnn", "width": 8, "seed": 5, "subnet_epochs": 2, "epochs": 2}
+    resolved = {"batch_size": 64, "flip": False, "crop": 0, "overlap": 0, "parts": 4, "recipe": "quick"}
+    assert settings.items() >= (asked | resolved).items()
+    for package, version in (
+        ("keras", keras.__version__),
+        ("numpy", np.__version__),
+        ("keras_dd", keras_dd.__version__),
+    ):
+        assert environment[package] == version
+    assert {"tensorflow", "tensorflow_datasets", "python", "machine", "cores", "git"} <= set(environment)
+    assert re.match(r"keras_dd\.fit\('cnn', 'digits', width=8,", config["command"])
+    again = {name: settings[name] for name in asked if name not in ("dataset", "model")}
+    assert f"seed={again['seed']}" in config["command"]
+
+
+def test_the_git_state_is_that_of_the_checkout():
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    head = subprocess.run(command, cwd=support.HERE, capture_output=True, text=True).stdout.strip()
+    state = rundir.environment()["git"]
+    assert (state or "").removesuffix("-dirty") == head  # an empty head: not a checkout
+
+
+def test_no_epochs_at_all(few, tmp_path):
+    """Composing untrained sub-networks, and no fine-tuning."""
+    network = support.network()
+    before = network.get_weights()
+    result = untrained(network, few, tmp_path / "run")
+    assert {path.name for path in result.run_dir.iterdir()} == FILES | SUBNETS
+    assert result.history == []
+    assert result.report["final_accuracy"] == result.report["recalibrated_accuracy"]
+    assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))  # yours is not touched
+    composed = keras_dd.compose(result.parts, network)
+    kernel = composed.get_layer("conv2").kernel
+    assert np.array_equal(kernel, result.model.get_layer("conv2").kernel)
+    moving = composed.get_layer("bn").moving_mean
+    assert not np.array_equal(moving, result.model.get_layer("bn").moving_mean)  # re-estimated
+
+
+def test_your_own_network_and_data(few, tmp_path):
+    network = support.network(activation="softmax", norm=False)
+    result = keras_dd.fit(network, few, parts=4, overlap=8, subnet_epochs=1, epochs=6, run_dir=str(tmp_path / "run"))
+    scores = result.model.predict(few.test.images, verbose=0)
+    assert np.allclose(scores.sum(-1), 1, atol=1e-5)
+    assert np.mean(scores.argmax(-1) == few.test.labels) == pytest.approx(result.report["final_accuracy"], abs=1e-6)
+    losses = [row["loss"] for row in result.history if row["stage"] == "finetune"]
+    assert losses[-1] < losses[0] < 3
+    assert result.report["settings"]["model"] == "mine" and result.report["dataset"]["name"] == "few digits"
+
+
+def test_held_out_images_stand_in_for_the_test_split(tmp_path, monkeypatch):
+    class Untouchable:
+        def __len__(self):
+            return 360
+
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *args: dataclasses.replace(load(*args), test=Untouchable()))
+    settings = {"parts": 2, "overlap": 8, "subnet_epochs": 0, "epochs": 1, "batch_size": 128, "validation_split": 0.2}
+    result = keras_dd.fit(support.network(norm=False), "digits", **settings, run_dir=str(tmp_path / "run"))
+    assert result.report["evaluated_on"] == "validation"
+    assert result.report["dataset"] | {"train": 1150, "validation": 287, "test": 360} == result.report["dataset"]
+    held = load("digits", None, 0.2, 0).validation
+    guesses = result.model.predict(held.images, verbose=0).argmax(-1)
+    assert np.mean(guesses == held.labels) == pytest.approx(result.report["final_accuracy"], abs=1e-6)
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[0].endswith("validation_accuracy")
+    assert "validation images" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_bfloat16(few, tmp_path):
+    settings = {"width": 4, "parts": 1, "subnet_epochs": 1, "epochs": 1, "dtype": "bfloat16"}
+    result = keras_dd.fit("cnn", few, **settings, run_dir=str(tmp_path / "run"))
+    for network in (result.model, *result.parts):
+        assert network.get_layer("conv1").compute_dtype == "bfloat16"
+        assert network.get_layer("conv1").kernel.dtype == network.get_layer("head").compute_dtype == "float32"
+    assert all(np.isfinite(row["loss"]) for row in result.history)
+    assert keras.config.dtype_policy().name == "float32"  # of your own next network
+    loaded = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert loaded.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("cnn", {"epoch": 3}, "unknown setting 'epoch': did you mean 'epochs'"),
+        ("cnm", {}, "unknown model 'cnm': did you mean 'cnn'"),
+        ("cnn", {"parts": 3}, "overlap 0 cuts"),
+        ("cnn", {"parts": 32}, "conv1"),
+        ("cnn", {"grid": (2, 4)}, "grid 2x4 has 8 boxes but parts is 4"),
+        ("cnn", {"overlap": 3}, "overlap 3"),
+        ("cnn", {"batch_size": 300}, "batch_size 300 is more than the 256 training images"),
+        ("cnn", {"crop": 32}, "crop 32"),
+        ("cnn", {"data_dir": "/data"}, "data_dir is for a dataset that is asked for by name"),
+        ("cnn", {"validation_split": 0.1}, "validation_split is for a dataset that is asked for by name"),
+        (support.network, {"width": 8}, "width is for a model that is asked for by name"),
+        (support.network, {"dtype": "bfloat16"}, "dtype is for a model that is asked for by name"),
+        (lambda: support.network(image_shape=(28, 28, 1)), {}, r"'mine' takes images \(28, 28, 1\) but those of 'few"),
+        (lambda: support.network(classes=7), {}, r"'mine' gives \(7,\) but 'few digits' has 10 classes"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(model, settings, message, few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        keras_dd.fit(model if isinstance(model, str) else model(), few, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_get_a_directory_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_dir = rundir.create(Settings(dataset="few digits", model="mine"), "a test")
+    assert re.fullmatch(r"runs/few digits-mine-k4-\d{8}-\d{6}", str(run_dir))
+    assert [path.name for path in run_dir.iterdir()] == ["config.json"]
+
+
+def test_a_directory_in_use_is_refused(few, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        untrained(support.network(), few, tmp_path)
+    with pytest.raises(UserError, match="cannot be written"):
+        untrained(support.network(), few, tmp_path / "notes.txt" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    (tmp_path / "empty").mkdir()
+    assert rundir.create(Settings(run_dir=str(tmp_path / "empty")), "a test") == tmp_path / "empty"
+
+
+def fails(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+def test_a_failure_is_reported_and_told(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "compose", fails(ZeroDivisionError("boom")))
+    with pytest.raises(ZeroDivisionError, match="boom") as failure:
+        untrained(support.network(), few, tmp_path / "run")
+    assert str(tmp_path / "run") in failure.value.__notes__[0]
+    written = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert written["interrupted"] == "compose" and len(written["subnet_accuracy"]) == 4
+    assert "composed_accuracy" not in written
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= SUBNETS
+
+
+def test_a_report_that_fails_too_does_not_hide_the_failure(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write", fails(OSError(28, "No space left on device")))
+    monkeypatch.setattr(train, "fit_subnets", fails(ZeroDivisionError("boom")))
+    with pytest.raises(ZeroDivisionError, match="boom") as failure:
+        untrained(support.network(), few, tmp_path / "run")
+    assert re.search("without a report .*No space left", failure.value.__notes__[0])
+
+
+def test_nor_does_it_hide_an_interruption(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write", fails(KeyboardInterrupt))  # Ctrl-C again
+    monkeypatch.setattr(train, "fit_subnets", fails(KeyboardInterrupt))
+    with pytest.raises(pipeline.Interrupted, match="interrupted in stage 'subnets'.*without a report"):
+        untrained(support.network(), few, tmp_path / "run")
+
+
+def test_a_report_that_cannot_be_written_is_a_failure(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write", fails(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        untrained(support.network(norm=False), few, tmp_path / "run", parts=2)
+    assert (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_evaluation_batches_can_be_shared_equally(few):
+    prepared = job.prepare(dataclasses.replace(Settings(model="mine"), overlap=8), support.network(), few)
+    for count in (1, 3, 8):
+        shared = dataclasses.replace(prepared, devices=tuple(f"GPU:{i}" for i in range(count)))
+        assert shared.evaluation().element_spec[0].shape[0] % count == 0
+
+
+def test_batches_of_the_stages_differ(few):
+    """Fine-tuning goes on in the order of images where the sub-networks stopped."""
+    prepared = job.prepare(dataclasses.replace(Settings(model="mine"), overlap=8), support.network(), few)
+    first, second = (next(iter(prepared.batches(epoch)))[1].numpy() for epoch in (0, 8))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, next(iter(prepared.batches(0)))[1])

@@ -1,0 +1,217 @@
+"""train.py: sub-networks at once, the full network, schedules, the clock."""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import support
+
+from keras_dd import data, models, train
+from keras_dd.config import Stage
+from keras_dd.decomposition import Decomposition, decompose
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def few():
+    return support.digits()
+
+
+@pytest.fixture(scope="module")
+def evaluation(few):
+    return data.evaluation_batches(few.test, batch_size=64)  # 100 images: the last batch is filled up
+
+
+def batches_of(dataset, batch_size=64):
+    return data.training_batches(dataset.train, batch_size, seed=3, flip=False)
+
+
+def train_together(parts, few, optimizer=lambda: keras.optimizers.SGD(0.1)):
+    """The networks of `parts`, trained on the same few batches whatever their number."""
+    model = train.Subnetworks(parts)
+    model.compile(optimizer)
+    model.fit(batches_of(few), epochs=2, steps_per_epoch=STEPS, shuffle=False, verbose=0)
+    return model.subnets
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return decompose(support.network(), 4, overlap=8)
+
+
+@pytest.fixture(scope="module")
+def together(parts, few):
+    return train_together(parts, few)
+
+
+def test_training_at_once_is_training_each_alone(parts, together, few):
+    for k, subnet in enumerate(together):
+        [alone] = train_together(Decomposition((parts[k],), (parts.boxes[k],)), few)
+        assert support.weights_differ(alone, subnet) < 1e-6
+        assert support.weights_differ(parts[k], subnet) > 1e-2  # it has been trained, and the original is as it was
+
+
+def test_nothing_is_exchanged(parts, together, few):
+    other = decompose(support.network(), 4, overlap=8)[0]
+    mixed = train_together(Decomposition((other, *parts[1:]), parts.boxes), few)
+    assert support.weights_differ(mixed[0], together[0]) > 1e-2
+    for k in (1, 2, 3):
+        assert support.weights_differ(mixed[k], together[k]) == 0
+
+
+def test_each_part_sees_its_own_box(parts, together, few):
+    """Noise outside of box 1 changes all sub-networks but the first."""
+    box, noise = parts.boxes[0], np.random.default_rng(0)
+    images = noise.integers(0, 256, few.train.images.shape, dtype=np.uint8)
+    inside = np.s_[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    images[inside] = few.train.images[inside]
+    noisy = data.Dataset("noisy", data.Split(images, few.train.labels), few.test, None, few.classes)
+    noisy = train_together(parts, noisy)
+    assert support.weights_differ(together[0], noisy[0]) == 0
+    assert all(support.weights_differ(together[k], noisy[k]) > 1e-2 for k in (1, 2, 3))
+
+
+def test_subnetworks_learn_under_fit():
+    dataset = data.load("digits")
+    keras.utils.set_random_seed(0)
+    model = train.Subnetworks(decompose(models.cnn(16, image_shape=(32, 32, 1)), 4, overlap=0))
+    model.compile(lambda: keras.optimizers.Adam(1e-2))
+    seen, stop = [], keras.callbacks.EarlyStopping("accuracy_2", mode="max", baseline=0.4, patience=20)
+    history = model.fit(
+        data.training_batches(dataset.train, 128, flip=False),
+        epochs=5,
+        steps_per_epoch=11,
+        callbacks=[stop, keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))],
+        shuffle=False,
+        verbose=0,
+    ).history
+    assert set(history) == {"loss", *(f"accuracy_{k}" for k in (1, 2, 3, 4))}
+    assert [logs["accuracy_3"] for logs in seen] == history["accuracy_3"]
+    assert stop.best > 0.4  # the callback has followed one sub-network's metric
+    for k in (1, 2, 3, 4):  # a corner of a digit is not the digit
+        assert history[f"accuracy_{k}"][-1] > 0.5
+    assert len({history[f"accuracy_{k}"][-1] for k in (1, 2, 3, 4)}) > 1
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_parts_begin_unlike_one_another(parts):
+    assert support.weights_differ(parts[0], parts[1]) > 0
+
+
+def test_fit_subnets_records_each_network(parts, few, evaluation):
+    stage = Stage(epochs=3, learning_rate=1e-2, schedule="step", drops=(1, 2))
+    recorder = train.Recorder([f"subnet {k}" for k in (1, 2, 3, 4)], "test")
+    trained = train.fit_subnets(parts, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+    assert trained.boxes == parts.boxes
+    rows = recorder.rows
+    assert [(row["stage"], row["epoch"]) for row in rows] == [
+        (f"subnet {k}", e) for e in (1, 2, 3) for k in (1, 2, 3, 4)
+    ]
+    assert {row["epoch"]: row["learning_rate"] for row in rows} == pytest.approx({1: 1e-2, 2: 1e-3, 3: 1e-4})
+    assert train.subnet_accuracies(trained, evaluation, ("CPU:0",)) == pytest.approx(
+        [row["test_accuracy"] for row in rows[-4:]], abs=1e-6
+    )
+    # Each network has its own losses: those that it has alone.
+    alone = train.Recorder(["subnet 3"], "test")
+    part = Decomposition((parts[2],), (parts.boxes[2],))
+    train.fit_subnets(part, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), alone)
+    for key in ("loss", "accuracy", "test_accuracy"):
+        assert [row[key] for row in alone.rows] == pytest.approx([row[key] for row in rows[2::4]], rel=1e-5)
+    assert len({row["loss"] for row in rows}) == len(rows)
+
+
+class SlowlyEvaluated(train.Recorder):
+    def on_test_batch_end(self, batch, logs=None):
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(few, evaluation):
+    """(before, after, recorder, seconds) of a full network's training, of which 3 x 2 x 0.3 s are evaluation."""
+    model, recorder = support.network(), SlowlyEvaluated(["finetune"], "validation")
+    stage = Stage(epochs=3, learning_rate=3e-2)
+    start = time.perf_counter()
+    trained = train.fit_full(model, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+    return model, trained, recorder, time.perf_counter() - start
+
+
+def test_the_clock_stands_still_while_the_model_is_evaluated(fine_tuned):
+    _, _, recorder, wall = fine_tuned
+    seconds = [row["seconds"] for row in recorder.rows]
+    assert seconds == sorted(seconds) and seconds[0] > 0 and len(set(seconds)) == 3
+    assert seconds[-1] - seconds[0] < 1.2  # 8 small steps; the evaluations in between slept 2 x 2 x 0.3 s at least
+    assert recorder.evaluation_seconds > 3 * 2 * 0.3
+    assert recorder.seconds + recorder.evaluation_seconds < wall
+
+
+def test_a_full_network_is_trained_and_the_original_kept(fine_tuned, evaluation):
+    model, trained, recorder, _ = fine_tuned
+    assert support.weights_differ(model, trained) > 1e-2
+    assert [layer.name for layer in model.layers[1:]] == [layer.name for layer in trained.layers[1:]]
+    assert [row["stage"] for row in recorder.rows] == ["finetune"] * 3
+    assert recorder.rows[-1]["validation_accuracy"] == pytest.approx(train.accuracy(trained, evaluation), abs=1e-6)
+    assert recorder.rows[-1]["loss"] < recorder.rows[0]["loss"]
+
+
+def test_accuracy_counts_each_image_once(fine_tuned, few, evaluation):
+    _, trained, _, _ = fine_tuned
+    guesses = trained.predict(few.test.images, verbose=0).argmax(-1)
+    assert train.accuracy(trained, evaluation) == pytest.approx(np.mean(guesses == few.test.labels), abs=1e-6)
+    one_class = data.Split(few.test.images, np.zeros(100, np.int32))  # the images that fill up have label 0 too
+    assert train.accuracy(trained, data.evaluation_batches(one_class, 64)) == pytest.approx(np.mean(guesses == 0))
+
+
+def test_no_epochs_are_no_change(few, evaluation):
+    model, recorder = support.network(), train.Recorder(["finetune"], "test")
+    for schedule in ("step", "one-cycle"):
+        stage = Stage(0, 1e-2, schedule, (0, 0))
+        trained = train.fit_full(model, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+        assert support.weights_differ(model, trained) == 0 and recorder.rows == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_the_loss_takes_logits_and_probabilities(activation, nested, few):
+    model = support.network(activation=activation)
+    if nested:
+        inputs = keras.Input(model.input_shape[1:])
+        model = keras.Model(inputs, model(inputs))
+    scores = model.predict(few.test.images, verbose=0)
+    if activation is None:
+        scores = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    right = -np.log(scores[np.arange(100), few.test.labels])
+    loss = train.classification_loss(model)
+    scores = model(few.test.images)
+    assert float(loss(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
+    weights = np.arange(100) < 60  # as of a batch filled up with 40 black images
+    assert float(loss(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)
+
+
+def rates(stage, steps_per_epoch):
+    rate = train.learning_rate(stage, steps_per_epoch)
+    return np.array([float(rate(step)) for step in range(stage.epochs * steps_per_epoch + 1)])
+
+
+def test_the_rate_drops_where_an_epoch_begins():
+    stage = Stage(epochs=6, learning_rate=1e-2, schedule="step", drops=(2, 4))
+    assert rates(stage, 5)[:-1] == pytest.approx(np.repeat([1e-2, 1e-3, 1e-4], 10))
+    assert rates(stage.lasting(3), 5)[:-1] == pytest.approx(np.repeat([1e-2, 1e-3, 1e-4], 5))
+
+
+def test_one_cycle_rises_for_a_quarter_and_ends_at_zero():
+    rate = rates(Stage(epochs=4, learning_rate=1e-2), 10)
+    assert np.argmax(rate) == 10 and rate[10] == pytest.approx(1e-2)
+    assert np.allclose(np.diff(rate[:11]), (1e-2 - rate[0]) / 10, atol=1e-7) and 0 < rate[0] < 1e-3
+    assert np.all(np.diff(rate[10:]) < 0)
+    assert rate[25] == pytest.approx(5e-3)  # half a cosine
+    assert rate[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_cycle_of_one_step_is_finite():
+    assert np.isfinite(rates(Stage(epochs=1, learning_rate=1e-2), 1)).all()
+
+
+def test_steps_without_drops_are_a_constant_rate():
+    assert rates(Stage(epochs=2, learning_rate=1e-2, schedule="step"), 3)[:-1] == pytest.approx(np.full(6, 1e-2))
