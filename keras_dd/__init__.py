@@ -10,14 +10,15 @@ from keras_dd.config import RECIPES, Settings, UserError
 
 if TYPE_CHECKING:
     from keras_dd import data, models
+    from keras_dd.batchnorm import reestimate
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
     from keras_dd.pipeline import fit
 
 __version__ = "0.1.0"
-__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models"]
+__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models", "reestimate"]
 
-_HOMES = {"compose": "composition", "decompose": "decomposition", "fit": "pipeline"}
+_HOMES = {"compose": "composition", "decompose": "decomposition", "fit": "pipeline", "reestimate": "batchnorm"}
 
 
 def __getattr__(name):

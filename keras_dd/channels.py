@@ -30,8 +30,9 @@ def walk(model, boxes):
 
     def visit(name, operation, *args, **kwargs):
         rule = rule_of(name, operation)
+        args = (*args, *(value for value in kwargs.values() if _shares(value)))  # inputs may be given by name
         output = rule.flow(operation, *args)
-        inputs = tuple(value for value in keras.tree.flatten(args) if isinstance(value, Share))
+        inputs = tuple(_shares(args))
         visits.append(Visit(name, operation, rule, inputs, output))
         return output
 
@@ -46,6 +47,10 @@ def walk(model, boxes):
         _check(each)
         _check_again(each, first.setdefault(id(each.operation), each))
     return visits
+
+
+def _shares(values):
+    return [value for value in keras.tree.flatten(values) if isinstance(value, Share)]
 
 
 def _image_share(model, boxes):

@@ -24,7 +24,7 @@ class UserError(ValueError):
 
 def unknown(kind, name, known):
     """The error for a name that is not among the known ones: `raise unknown("recipe", "quik", RECIPES)`."""
-    close = difflib.get_close_matches(str(name), known, n=1)
+    close = difflib.get_close_matches(str(name).lower(), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return UserError(f"unknown {kind} {name!r}: {hint}Choose one of {', '.join(known)}.")
 

@@ -5,7 +5,6 @@ of (seed, epoch, step), so that a run resumed at any epoch sees exactly what the
 """
 
 import contextlib
-import difflib
 import re
 import sys
 import textwrap
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_dd.config import DATASETS, UserError
+from keras_dd.config import DATASETS, UserError, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +55,7 @@ def load(name="digits", data_dir=None, validation_split=0.0, seed=0):
     Raises UserError for an unknown name or value, and for a folder that cannot be read or filled.
     """
     if name not in DATASETS:
-        close = difflib.get_close_matches(str(name).lower(), DATASETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"unknown data set {name!r}: {hint}Choose one of {', '.join(DATASETS)}.")
+        raise unknown("data set", name, DATASETS)
     if not 0 <= validation_split < 1:
         raise UserError(f"validation_split {validation_split} is not in [0, 1): 0.1 holds out a tenth, 0 nothing.")
     _check_int("seed", seed, low=0)

@@ -24,7 +24,7 @@ def replay(model, inputs, call):
 
 
 def _replay(model, inputs, call, prefix):
-    values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+    values = {id(tensor): value for tensor, value in zip(_functional(model).inputs, inputs, strict=True)}
     for node in _nodes(model):
         args, kwargs = node.arguments.fill_in(values)
         operation, name = node.operation, prefix + node.operation.name
@@ -85,7 +85,13 @@ def again(operation, **changes):
     for value in config.values():
         if isinstance(value, dict) and isinstance(value.get("config"), dict) and "seed" in value["config"]:
             value["config"]["seed"] = None
-    return type(operation).from_config(config)
+    try:
+        return type(operation).from_config(config)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"layer {operation.name!r} ({type(operation).__name__}) cannot be made again from its config: give its own "
+            "functions to keras.saving.register_keras_serializable"
+        ) from error
 
 
 def copy(model, make=again):

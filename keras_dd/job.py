@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_dd import data, devices
 from keras_dd.config import RECIPES, Settings, UserError, unknown
 from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.graph import image_of
 from keras_dd.models import MODELS
 
 # Images that batch-norm statistics are re-estimated on.
@@ -66,18 +67,34 @@ def prepare(settings, model=None, dataset=None):
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+    _refuse_what_would_be_ignored(settings, model, dataset)
+    dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
+    settings = _resolved(settings)
+    model = model or _build(settings, dataset)
+    _check_that_all_fits(settings, model, dataset, names)
+    parts = decompose(model, settings.parts, settings.overlap, settings.grid)
+    job = Job(settings, dataset, model, parts, names)
+    job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
+    return job
+
+
+def _refuse_what_would_be_ignored(settings, model, dataset):
+    if model is None and settings.model not in MODELS:
+        raise unknown("model", settings.model, MODELS)
+    if settings.model == "cnn" and settings.shortcut != Settings.shortcut:
+        raise UserError(f"shortcut {settings.shortcut!r} is for resnets, and 'cnn' has none: leave it out")
     for given, what, fields in (model, "model", MODEL_FIELDS), (dataset, "dataset", DATASET_FIELDS):
         for name in fields:
             if given is not None and getattr(settings, name) != getattr(Settings, name):
                 raise UserError(
                     f"{name} is for a {what} that is asked for by name: yours is built already, leave it out"
                 )
-    dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
-    settings = _resolved(settings)
-    model = model or _build(settings, dataset)
-    if tuple(model.inputs[0].shape[1:]) != dataset.image_shape:
+
+
+def _check_that_all_fits(settings, model, dataset, names):
+    if tuple(image_of(model).shape[1:]) != dataset.image_shape:
         raise UserError(
-            f"model {model.name!r} takes images {tuple(model.inputs[0].shape[1:])} but those of {dataset.name!r} are "
+            f"model {model.name!r} takes images {tuple(image_of(model).shape[1:])} but those of {dataset.name!r} are "
             f"{dataset.image_shape}: build it for them"
         )
     if tuple(model.outputs[0].shape[1:]) != (len(dataset.classes),):
@@ -91,10 +108,6 @@ def prepare(settings, model=None, dataset=None):
             f"batch_size {settings.batch_size} cannot be shared equally by {len(names)} devices: "
             f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
         )
-    parts = decompose(model, settings.parts, settings.overlap, settings.grid)
-    job = Job(settings, dataset, model, parts, names)
-    job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
-    return job
 
 
 def _resolved(settings):
@@ -113,8 +126,6 @@ def _resolved(settings):
 
 
 def _build(settings, dataset):
-    if settings.model not in MODELS:
-        raise unknown("model", settings.model, MODELS)
     options = {"width": settings.width} if settings.width else {}
     if settings.model != "cnn":
         options["shortcut"] = settings.shortcut

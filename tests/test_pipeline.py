@@ -276,3 +276,16 @@ def test_batches_of_the_stages_differ(few):
     first, second = (next(iter(prepared.batches(epoch)))[1].numpy() for epoch in (0, 8))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, next(iter(prepared.batches(0)))[1])
+
+
+def test_the_seed_decides_everything_random(few):
+    """Initial weights of the network and of its parts, and the order of the images."""
+
+    def drawn(seed):
+        prepared = job.prepare(Settings(model="cnn", width=4, seed=seed), dataset=few)
+        networks = [prepared.model.get_weights()[0], *(part.get_weights()[0] for part in prepared.parts)]
+        return [*networks, next(iter(prepared.batches(0)))[1].numpy()]
+
+    first, again, other = drawn(0), drawn(0), drawn(1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))

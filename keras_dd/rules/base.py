@@ -54,7 +54,8 @@ class Visit:
 def with_channels(operation, share, also_moved=False):
     """The share, if it has the channels last; those that a Permute or Reshape has moved only where `also_moved`."""
     data_format = getattr(operation, "data_format", "channels_last")
-    if data_format != "channels_last" or not (also_moved or isinstance(share.channels, Channels)):
+    axes = share.axes if also_moved else share.axes[-1:]
+    if data_format != "channels_last" or not any(isinstance(axis, Channels) for axis in axes):
         raise UserError(f"layer {operation.name!r} does not have the channels last: set data_format='channels_last'")
     return share
 
