@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dd import data, train
-from keras_dd.boxes import Box
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.models import MODELS
 

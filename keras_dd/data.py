@@ -177,9 +177,9 @@ def _tfds(name, data_dir):
         builder = tfds.builder(name, data_dir=data_dir)
     if not builder.is_prepared():
         online = "connect to the internet once, or copy a prepared folder to that place"
-        with _explained(f"{name} is neither prepared in {builder.data_dir} nor could it be downloaded", online):
-            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints, and stdout is for results
-                builder.download_and_prepare()  # without a network, TFDS gives up after three minutes
+        missing = _explained(f"{name} is neither prepared in {builder.data_dir} nor could it be downloaded", online)
+        with missing, contextlib.redirect_stdout(sys.stderr):  # TFDS prints, and stdout is for results
+            builder.download_and_prepare()  # without a network, TFDS gives up after three minutes
     with _explained(f"{name} in {builder.data_dir} cannot be read", again):
         both = tfds.as_numpy(builder.as_dataset(split=["train", "test"], batch_size=-1, as_supervised=True))
         train, test = (Split(images, labels.astype("int32")) for images, labels in both)
