@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from keras_dd.apps.options import Grid, Sectioned, quiet, setting
-from keras_dd.config import DATASETS, DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, Settings
+from keras_dd.config import DATASETS, DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, WIDTH, Settings
 
 FOLDER = click.Path(file_okay=False)
 RECIPE = {"type": int, "unset": "the recipe's"}
@@ -21,7 +21,7 @@ SECTIONS = {
     ],
     "Network": [
         setting("model", "cnn, resnet8, resnet14, ...", metavar="NAME"),
-        setting("width", "Of the first layer.", unset="the model's", type=int, metavar="W"),
+        setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
     ],
     "Decomposition": [

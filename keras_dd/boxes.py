@@ -87,3 +87,13 @@ def _axis(name, side, count, overlap, whole):
         )
     size = (side + (count - 1) * overlap) // count
     return size, tuple(i * (size - overlap) for i in range(count))
+
+
+def overlap_of(boxes):
+    """Pixels that neighbouring boxes of a grid share; None if it is not one number for both axes."""
+    first = boxes[0]
+    below = next((box for box in boxes if box.top > first.top), None)
+    beside = next((box for box in boxes if box.left > first.left), None)
+    overlaps = {first.height - below.top} if below else set()
+    overlaps |= {first.width - beside.left} if beside else set()
+    return overlaps.pop() if len(overlaps) == 1 else None

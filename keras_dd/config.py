@@ -12,6 +12,8 @@ from math import inf, nan
 DATASETS = ("digits", "cifar10", "cifar100")
 DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
+# Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
+WIDTH = 16
 OFF_DIAGONAL = ("zeros", "noise", "orthogonal")
 
 

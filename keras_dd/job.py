@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 
 from keras_dd import data, devices
-from keras_dd.config import RECIPES, Settings, UserError, unknown
+from keras_dd.boxes import grid_of, overlap_of
+from keras_dd.config import RECIPES, WIDTH, Settings, UserError, unknown
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of
 from keras_dd.models import MODELS
@@ -69,10 +70,15 @@ def prepare(settings, model=None, dataset=None):
         tf.config.experimental.enable_op_determinism()
     _refuse_what_would_be_ignored(settings, model, dataset)
     dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
-    settings = _resolved(settings)
+    settings = _resolved(settings, named=model is None)
     model = model or _build(settings, dataset)
     _check_that_all_fits(settings, model, dataset, names)
     parts = decompose(model, settings.parts, settings.overlap, settings.grid)
+    settings = dataclasses.replace(
+        settings,
+        grid=settings.grid or grid_of(settings.parts),
+        overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
+    )
     job = Job(settings, dataset, model, parts, names)
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
@@ -110,13 +116,14 @@ def _check_that_all_fits(settings, model, dataset, names):
         )
 
 
-def _resolved(settings):
-    """The settings with those of the recipe and of the model put in where nothing was asked for."""
+def _resolved(settings, named):
+    """The settings with those of the recipe and of the (named) model put in where nothing was asked for."""
     recipe = RECIPES[settings.recipe]
     defaults = {
         "subnet_epochs": recipe.subnets.epochs,
         "epochs": recipe.finetune.epochs,
         "batch_size": recipe.batch_size,
+        "width": WIDTH if named else None,
         "flip": recipe.flip and settings.dataset != "digits",  # a mirrored digit is none
         "crop": recipe.crop,
         "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
@@ -126,12 +133,12 @@ def _resolved(settings):
 
 
 def _build(settings, dataset):
-    options = {"width": settings.width} if settings.width else {}
-    if settings.model != "cnn":
-        options["shortcut"] = settings.shortcut
+    options = {} if settings.model == "cnn" else {"shortcut": settings.shortcut}
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
     try:
-        return MODELS[settings.model](classes=len(dataset.classes), image_shape=dataset.image_shape, **options)
+        return MODELS[settings.model](
+            width=settings.width, classes=len(dataset.classes), image_shape=dataset.image_shape, **options
+        )
     finally:
         keras.config.set_dtype_policy(before)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_dd.boxes import Box, boxes, grid_of
+from keras_dd.boxes import Box, boxes, grid_of, overlap_of
 from keras_dd.config import UserError
 
 
@@ -97,3 +97,14 @@ def test_the_overlaps_that_an_error_names_do_fit():
     assert len(named) == 3 and 56 in named
     for overlap in named:
         boxes((224, 224, 3), 8, overlap=overlap)
+
+
+@pytest.mark.parametrize("overlap", [0, 8, 16])
+@pytest.mark.parametrize("parts", [2, 4, 16])
+def test_boxes_tell_their_overlap(parts, overlap):
+    assert overlap_of(boxes((32, 32, 3), parts, overlap=overlap)) == overlap
+
+
+def test_boxes_of_two_overlaps_or_none_tell_no_overlap():
+    assert overlap_of(boxes((32, 16, 3), 4)) is None
+    assert overlap_of(boxes((32, 32, 3), 1)) is None

@@ -102,6 +102,7 @@ def test_the_configuration_is_resolved(run):
     assert set(settings) == {field.name for field in dataclasses.fields(Settings)}
     asked = {"dataset": "digits", "model": "cnn", "width": 8, "seed": 5, "subnet_epochs": 2, "epochs": 2}
     resolved = {"batch_size": 64, "flip": False, "crop": 0, "overlap": 0, "parts": 4, "recipe": "quick"}
+    resolved["grid"] = [2, 2]
     assert settings.items() >= (asked | resolved).items()
     for package, version in (
         ("keras", keras.__version__),

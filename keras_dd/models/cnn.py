@@ -5,10 +5,12 @@ from functools import partial
 import keras
 from keras import layers
 
+from keras_dd.config import WIDTH
+
 conv5x5 = partial(layers.Conv2D, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal")
 
 
-def cnn(width=16, classes=10, image_shape=(32, 32, 3)):
+def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3)):
     """conv 5x5 x16, maxpool 2, conv 5x5 x32, maxpool 2, dense 128, dense C.
 
     Args:

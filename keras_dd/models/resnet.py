@@ -5,7 +5,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from keras_dd.config import SHORTCUTS, UserError, unknown
+from keras_dd.config import SHORTCUTS, WIDTH, UserError, unknown
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
@@ -59,7 +59,7 @@ def stack(x, filters, blocks, stride, shortcut, name):
     return x
 
 
-def resnet(depth=20, width=16, classes=10, image_shape=(32, 32, 3), shortcut="projection"):
+def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut="projection"):
     """3x3, BN, ReLU, three stacks of (depth - 2) / 6 blocks with width, 2 width, 4 width channels, pool, dense.
 
     Args:
