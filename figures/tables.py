@@ -5,7 +5,6 @@ figures/bench.json.
 """
 
 import json
-import re
 import statistics
 from pathlib import Path
 
@@ -53,8 +52,10 @@ def bench():
 def filled(text):
     """`text` with its tables as the results have them now."""
     for table in (runs, commands, bench):
-        block = re.compile(rf"(<!-- {table.__name__} -->\n).*?(\n<!-- /{table.__name__} -->)", re.DOTALL)
-        text = block.sub(lambda found, table=table: found[1] + table() + found[2], text)
+        begin, end = f"<!-- {table.__name__} -->\n", f"<!-- /{table.__name__} -->"
+        before, rest = text.split(begin)
+        _, behind = rest.split(end)
+        text = f"{before}{begin}{table()}\n{end}{behind}"
     return text
 
 

@@ -1,5 +1,6 @@
 """How fast this machine trains: ratios of two ways of doing the same work, measured in turn in one run."""
 
+import itertools
 import statistics
 import time
 
@@ -7,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dd import data, train
+from keras_dd import data, devices, train
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.models import MODELS
 
 IMAGE_SHAPE, CLASSES = (32, 32, 3), 10
 
 
-def at_once(model="resnet8", width=32, parts=4, batch_size=128, steps=20, rounds=5):
+def at_once(model, width, parts, batch_size, steps, rounds):
     """Training K sub-networks as branches of one step, against the same sub-networks one after another.
 
     Both train through `fit`, for the same number of steps on the same batches.
@@ -23,12 +24,13 @@ def at_once(model="resnet8", width=32, parts=4, batch_size=128, steps=20, rounds
         {"what", "unit", "first": [...], "second": [...], "ratio": [...]}: sub-images/s a round of the two ways, and
         their ratio pair by pair.
     """
-    split, batches = _random_batches(batch_size)
+    batches = _random_batches(batch_size)
     subnets = decompose(MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE), parts)
-    together = _fit(train.Subnetworks(subnets), batches, steps)
+    names = devices.pick()
+    together = _fit(train.Subnetworks(subnets, names), batches, steps)
     singles = [
-        _fit(train.Subnetworks(Decomposition((net,), (box,))), batches, steps)
-        for net, box in zip(subnets, subnets.boxes, strict=True)
+        _fit(train.Subnetworks(Decomposition((net,), (box,)), (name,)), batches, steps)
+        for net, box, name in zip(subnets, subnets.boxes, itertools.cycle(names))
     ]
     return _in_turn(
         f"{parts} sub-networks of {model}, width {width}: at once / one after another",
@@ -39,9 +41,9 @@ def at_once(model="resnet8", width=32, parts=4, batch_size=128, steps=20, rounds
     )
 
 
-def fit_against_step(model="resnet8", width=32, batch_size=128, steps=20, rounds=5):
+def fit_against_step(model, width, batch_size, steps, rounds):
     """Fine-tuning as it is done, fed and through `fit`, against a bare `tf.function` step on one batch in memory."""
-    split, batches = _random_batches(batch_size)
+    batches = _random_batches(batch_size)
     network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
     train.compile_full(network)
     images, labels = next(iter(batches))
@@ -65,9 +67,9 @@ def fit_against_step(model="resnet8", width=32, batch_size=128, steps=20, rounds
     )
 
 
-def feed_against_training(model="resnet8", width=16, batch_size=128, steps=20, rounds=5):
+def feed_against_training(batch_size, steps, rounds, model="resnet8", width=16):
     """The feed alone, with flips and crops, against what training consumes."""
-    split, batches = _random_batches(batch_size)
+    batches = _random_batches(batch_size)
     network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
     train.compile_full(network)
     return _in_turn(
@@ -84,7 +86,7 @@ def _random_batches(batch_size):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (10_000, *IMAGE_SHAPE), dtype=np.uint8)
     split = data.Split(images, random.integers(0, CLASSES, len(images), dtype=np.int32))
-    return split, data.training_batches(split, batch_size, flip=True, crop=4)
+    return data.training_batches(split, batch_size, flip=True, crop=4)
 
 
 def _fit(model, batches, steps, compiled=False):

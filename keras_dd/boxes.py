@@ -51,7 +51,10 @@ def boxes(image_shape, parts=4, grid=None, overlap=None):
     rows, columns = grid or grid_of(parts)
     if rows < 1 or columns < 1 or rows * columns != parts:
         fit = "x".join(map(str, grid_of(parts)))
-        raise UserError(f"grid {rows}x{columns} has {rows * columns} boxes but parts is {parts}: try grid {fit}")
+        raise UserError(
+            f"grid {rows}x{columns} has {rows * columns} boxes but parts is {parts}: try grid {fit}, or "
+            f"{rows * columns} parts"
+        )
     one = not isinstance(overlap, tuple | list)
     vertical, horizontal = (overlap, overlap) if one else overlap
     whole = [_whole_overlaps(side, count) for side, count in zip(image_shape[:2], (rows, columns), strict=True)]

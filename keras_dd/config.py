@@ -14,6 +14,10 @@ DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
+# Images of an evaluation batch, or a few more: replicas want equal shares.
+EVALUATION_BATCH = 500
+# Images that batch-norm statistics are re-estimated on.
+REESTIMATION_IMAGES = 5000
 OFF_DIAGONAL = ("zeros", "noise", "orthogonal")
 
 
@@ -60,7 +64,7 @@ class Stage:
         """The same stage over another number of epochs, its drops moved in proportion."""
         if epochs is None or epochs == self.epochs:
             return self
-        drops = tuple(round(drop * epochs / self.epochs) for drop in self.drops)
+        drops = tuple(max(1, round(drop * epochs / self.epochs)) for drop in self.drops)  # none before the first epoch
         return dataclasses.replace(self, epochs=epochs, drops=drops)
 
 
@@ -86,7 +90,7 @@ RECIPES = {
         finetune=Stage(epochs=8, learning_rate=5e-3),
         batch_size=64,
     ),
-    # method.md, "Recipes of the paper".
+    # Section 3 of the paper, "A fast learning strategy ... based on domain decomposition" (2020).
     "paper": Recipe(
         about="the paper's: 120 epochs a sub-network, 80 of fine-tuning, flips only",
         subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),

@@ -1,7 +1,7 @@
 """Data sets, whole in memory as uint8, and the batches drawn from them.
 
 `load` gives the images, `training_batches` and `evaluation_batches` feed them.  Every training batch is a pure function
-of (seed, epoch, step), so that a run resumed at any epoch sees exactly what the uninterrupted run would have seen.
+of (seed, epoch, step), so that one stage goes on in the order where another has ended.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_dd.config import DATASETS, UserError, unknown
+from keras_dd.config import DATASETS, EVALUATION_BATCH, UserError, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def training_batches(split, batch_size, seed=0, first_epoch=0, flip=True, crop=0
     return batches.prefetch(2).with_options(_one_thread())
 
 
-def evaluation_batches(split, batch_size=500):
+def evaluation_batches(split, batch_size=EVALUATION_BATCH):
     """The images once and in order: (images uint8 (B, H, W, C), labels int32 (B,), weights float32 (B,)).
 
     The last batch is filled up with black images of weight 0 (all others weigh 1): every batch has one static shape,
@@ -170,8 +170,9 @@ def _tfds(name, data_dir):
     """`name` from TensorFlow Datasets, prepared first if need be."""
     import tensorflow_datasets as tfds  # takes seconds, and the digits do without
 
-    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
-        raise UserError(f"data_dir {str(data_dir)!r} is not a folder: create it, or name the one that holds {name}.")
+    data_dir = data_dir and str(Path(data_dir).expanduser())  # TFDS would make a folder named "~"
+    if data_dir and not Path(data_dir).is_dir():
+        raise UserError(f"data_dir {data_dir!r} is not a folder: create it, or name the one that holds {name}.")
     where, again = data_dir or "the default folder", "delete it there and run again, or copy a sound one to its place"
     with _explained(f"{name} in {where} cannot be read", again):
         builder = tfds.builder(name, data_dir=data_dir)

@@ -33,8 +33,11 @@ def pick(spec="auto"):
 
 @functools.cache  # TensorFlow wants one strategy a process: those of two would wait for each other's devices
 def strategy(devices):
-    """What `fit` runs under: TensorFlow's default for one device, a `MirroredStrategy` for several."""
-    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
+    """What `fit` runs under: a `MirroredStrategy` for several devices, TensorFlow's default for its first one."""
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy(devices)
+    default = pick()[0]
+    return tf.distribute.get_strategy() if devices == (default,) else tf.distribute.OneDeviceStrategy(devices[0])
 
 
 def _short(device):

@@ -8,15 +8,11 @@ import tensorflow as tf
 
 from keras_dd import data, devices
 from keras_dd.boxes import grid_of, overlap_of
-from keras_dd.config import RECIPES, WIDTH, Settings, UserError, unknown
+from keras_dd.config import EVALUATION_BATCH, RECIPES, REESTIMATION_IMAGES, WIDTH, Settings, UserError, unknown
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of
 from keras_dd.models import MODELS
 
-# Images that batch-norm statistics are re-estimated on.
-REESTIMATION_IMAGES = 5000
-# Images of an evaluation batch, or a few more: replicas want equal shares.
-EVALUATION_BATCH = 500
 # Settings that say how a model or a data set asked for by name is made.
 MODEL_FIELDS = ("width", "shortcut", "dtype")
 DATASET_FIELDS = ("data_dir", "validation_split")
@@ -103,9 +99,10 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"model {model.name!r} takes images {tuple(image_of(model).shape[1:])} but those of {dataset.name!r} are "
             f"{dataset.image_shape}: build it for them"
         )
-    if tuple(model.outputs[0].shape[1:]) != (len(dataset.classes),):
+    shapes = [tuple(output.shape[1:]) for output in model.outputs]
+    if shapes != [(len(dataset.classes),)]:
         raise UserError(
-            f"model {model.name!r} gives {tuple(model.outputs[0].shape[1:])} but {dataset.name!r} has "
+            f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
             f"{len(dataset.classes)} classes: end it in one score a class"
         )
     if settings.batch_size % len(names):

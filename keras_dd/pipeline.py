@@ -31,7 +31,7 @@ class Result:
     run_dir: Path
 
 
-def fit(model="cnn", data="digits", **settings):
+def fit(model=Settings.model, data=Settings.dataset, **settings):
     """Train a network by domain decomposition: sub-networks, composition, batch-norm re-estimation, fine-tuning.
 
     Args:

@@ -44,7 +44,9 @@ class Subnetworks(keras.Model):
                 optimizer.build(subnet.trainable_variables)  # its slots belong on the device too
                 self.optimizers.append(optimizer)
         self.loss_of = classification_loss(self.subnets[0])
-        super().compile(optimizer=self.optimizers[0], **kwargs)
+        # XLA, which Keras turns on by itself on GPUs, refuses a program whose variables lie on several devices.
+        one_device = len(set(self.devices)) == 1
+        super().compile(optimizer=self.optimizers[0], jit_compile="auto" if one_device else False, **kwargs)
 
     @property
     def metrics(self):

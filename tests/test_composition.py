@@ -67,7 +67,7 @@ def test_the_full_network_has_every_weight_of_the_sub_networks_and_nothing_else(
 
 
 def test_kernels_are_side_by_side_block_diagonal_and_stacked():
-    """method.md, "Composition", where every layer's channels are dealt in equal runs."""
+    """the composition rules of the paper, sec. 2.3, where every layer's channels are dealt in equal runs."""
     _, subnets, composed = composed_resnet(8, "projection")
 
     def runs(length):

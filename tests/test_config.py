@@ -67,8 +67,13 @@ def test_a_stage_moves_its_drops_with_its_length():
 
 
 def test_the_paper_recipe_is_the_papers():
-    """method.md, "Recipes of the paper"."""
+    """Those of the paper, sec. 3."""
     paper = RECIPES["paper"]
     assert (paper.batch_size, paper.flip, paper.crop) == (128, True, 0)
     assert paper.subnets == Stage(120, 1e-3, "step", (80, 90))
     assert paper.finetune == Stage(80, 1e-4, "step", (20, 40, 60))
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_no_drop_comes_before_the_first_epoch(epochs):
+    assert min(RECIPES["paper"].finetune.lasting(epochs).drops) >= 1

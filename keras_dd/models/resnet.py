@@ -34,9 +34,10 @@ def shortcut_identity(x, filters, stride, name):
     Half of the zeros stand before the channels and half behind, as in the published PyTorch weights of this network.
     """
     x = layers.AveragePooling2D(1, strides=stride, name=f"{name}_shortcut_subsample")(x)
-    zeros = (filters - x.shape[-1]) // 2
+    zeros = filters - x.shape[-1]
+    zeros = (zeros // 2, zeros - zeros // 2)
     x = layers.Permute((3, 1, 2), name=f"{name}_shortcut_channels_first")(x)
-    x = layers.ZeroPadding2D(((zeros, zeros), (0, 0)), name=f"{name}_shortcut_zeros")(x)
+    x = layers.ZeroPadding2D((zeros, (0, 0)), name=f"{name}_shortcut_zeros")(x)
     return layers.Permute((2, 3, 1), name=f"{name}_shortcut_channels_last")(x)
 
 
