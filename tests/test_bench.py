@@ -15,7 +15,7 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
     small = "--model cnn --width 4 --parts 2 --batch-size 16 --steps 1 --rounds 2 --output"
     with pytest.raises(SystemExit) as end:
         main(["bench", *small.split(), str(output)])
-    assert end.value.code == 0
+    assert not end.value.code
     written, printed = json.loads(output.read_text()), capsys.readouterr().out
     assert len(written["results"]) == 3 and written["environment"]["cores"]
     for result in written["results"]:
