@@ -39,6 +39,7 @@ def bench():
     """One row a committed measurement."""
     measured = json.loads((FIGURES / "bench.json").read_text(encoding="utf-8"))
     lines = [
+        f"```bash\n{measured['command']}\n```\n",
         "| measured in turn, images/s | first | second | ratio (median, least to most) |",
         "| --- | --- | --- | --- |",
     ]

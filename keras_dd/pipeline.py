@@ -151,7 +151,7 @@ def _opening(job, command, run_dir):
     return {
         "command": command,
         "run_dir": str(run_dir),
-        "settings": settings,
+        "settings": settings | {"grid": list(job.settings.grid)},  # as JSON has it
         "environment": rundir.environment() | {"devices": list(job.devices)},
         "dataset": {
             "name": dataset.name,
