@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_dd import devices as device_names
 from keras_dd.decomposition import Decomposition
+from keras_dd.fused import accelerate, fused
 from keras_dd.graph import again, copy, is_softmax, operations
 
 
@@ -19,7 +20,7 @@ class Subnetworks(keras.Model):
     `accuracy_K` and the mean loss.
 
     Args:
-        parts: a `Decomposition`; its networks are copied onto the devices.
+        parts: a `Decomposition`; copies of its networks that train faster (`fused.accelerate`) lie on the devices.
         devices: names of devices; with fewer than K, sub-networks share them in turn.
     """
 
@@ -30,7 +31,7 @@ class Subnetworks(keras.Model):
         self.subnets, self.optimizers, self.loss_means, self.accuracies = [], [], [], []
         for k, (subnet, device) in enumerate(zip(parts, self.devices, strict=True), start=1):
             with tf.device(device):
-                self.subnets.append(copy(subnet))
+                self.subnets.append(accelerate(subnet))
                 self.loss_means.append(keras.metrics.Mean(name=f"loss_{k}"))
                 self.accuracies.append(keras.metrics.SparseCategoricalAccuracy(name=f"accuracy_{k}"))
         self.built = True
@@ -162,7 +163,7 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, rec
     model = Subnetworks(parts, devices)
     model.compile(lambda: keras.optimizers.Adam(learning_rate(stage, steps_per_epoch)))
     _fit(model, stage, batches, steps_per_epoch, evaluation, recorder)
-    return Decomposition(tuple(model.subnets), parts.boxes)
+    return Decomposition(tuple(map(_with_weights_of, parts, model.subnets)), parts.boxes)
 
 
 def subnet_accuracies(parts, evaluation, devices):
@@ -207,12 +208,17 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, record
         A new, trained model.
     """
     with device_names.strategy(devices).scope():
-        mirrored = copy(model, _synchronized if len(devices) > 1 else again)
+        mirrored = copy(model, _synchronized if len(devices) > 1 else fused)
         compile_full(mirrored, learning_rate(stage, steps_per_epoch))
     _fit(mirrored, stage, batches, steps_per_epoch, evaluation, recorder)
-    trained = copy(model)
-    trained.set_weights(mirrored.get_weights())
-    return trained
+    return _with_weights_of(model, mirrored)
+
+
+def _with_weights_of(model, trained):
+    """A new model with the plain layers of `model` and the weights of its trained copy."""
+    plain = copy(model)
+    plain.set_weights(trained.get_weights())
+    return plain
 
 
 def _fit(model, stage, batches, steps_per_epoch, evaluation, recorder):

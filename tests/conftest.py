@@ -2,6 +2,9 @@
 
 import math
 
+import keras_dd  # noqa: F401  before keras: what it sets for TensorFlow is read when that is imported
+
+# isort: split
 import keras
 import numpy as np
 import pytest

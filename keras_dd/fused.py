@@ -1,0 +1,54 @@
+"""Batch normalisation in one kernel, while a network is trained.
+
+Keras 3 puts batch normalisation together from many TensorFlow operations; TensorFlow has one kernel for it.
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_dd.graph import again, copy
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization`, trained by TensorFlow's fused kernel: the same weights, config and numbers.
+
+    What the kernel does not do is left to Keras: another axis than the last of four, masks, synchronised replicas, and
+    inference, which is one multiplication and one addition there too.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        last_of_four = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        if not (training and self.trainable and last_of_four) or self.synchronized or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.cast(inputs, self.compute_dtype),
+            scale=tf.cast(self.gamma, "float32") if self.scale else tf.ones(channels),
+            offset=tf.cast(self.beta, "float32") if self.center else tf.zeros(channels),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel divides its variance by n - 1 (by 1, if n is 1), Keras by n.
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
+        variance *= tf.maximum(count - 1, 1) / count
+        for moving, batch in (self.moving_mean, mean), (self.moving_variance, variance):
+            moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
+        return outputs
+
+
+def accelerate(model):
+    """A copy of a functional `model`, with its weights, that trains faster: its batch normalisations are fused.
+
+    Train the copy, and bring what it has learnt back with `model.set_weights(copy.get_weights())`: a model saved with
+    plain layers loads where keras-dd is not installed.
+    """
+    return copy(model, fused)
+
+
+def fused(layer):
+    """A new layer for `graph.copy`: `layer` again, or fused where it is a plain `BatchNormalization`."""
+    if type(layer) is not keras.layers.BatchNormalization:
+        return again(layer)
+    return FusedBatchNormalization.from_config(layer.get_config())

@@ -1,0 +1,128 @@
+"""fused.py: the fused kernel trains as Keras' batch normalisation does."""
+
+import os
+import platform
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import randomize
+from keras import layers
+
+from keras_dd.fused import FusedBatchNormalization, accelerate, fused
+from keras_dd.models import resnet
+
+OPTIONS = [
+    {},
+    {"momentum": 0.5, "epsilon": 0.1},
+    {"center": False},
+    {"scale": False},
+    {"gamma_regularizer": "l2"},
+    {"axis": 3},
+]
+
+
+def pair(rng, **options):
+    """A plain layer and the fused one with its weights, of 5 channels."""
+    plain = layers.BatchNormalization(**options)
+    plain.build((None, 4, 4, 5))
+    randomize(plain, rng)
+    other = fused(plain)
+    other.build((None, 4, 4, 5))
+    other.set_weights(plain.get_weights())
+    return plain, other
+
+
+def trained_once(layer, images):
+    """Outputs, gradients (images first) and weights of one training step's passes."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = layer(images, training=True)
+        loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 3) + sum(layer.losses)
+    return [outputs, *tape.gradient(loss, [images, *layer.trainable_variables]), *layer.get_weights()]
+
+
+def assert_same(ours, theirs, tolerance):
+    for a, b in zip(ours, theirs, strict=True):
+        size = max(1, np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * size)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("count", [1, 6])
+def test_one_step_is_that_of_keras(options, count, rng):
+    images = tf.constant(rng.normal(1, 2, (count, 4, 4, 5)).astype("float32"))
+    plain, other = pair(rng, **options)
+    before = plain.moving_mean.numpy()
+    assert_same(trained_once(other, images), trained_once(plain, images), 1e-5)
+    assert np.abs(plain.moving_mean.numpy() - before).min() > 1e-4, "the step did not move the statistics"
+
+
+def test_a_single_value_a_channel_has_no_variance(rng):
+    plain, other = pair(rng)
+    images = tf.constant(rng.normal(1, 2, (1, 1, 1, 5)).astype("float32"))
+    assert_same(trained_once(other, images), trained_once(plain, images), 1e-5)
+
+
+def test_in_bfloat16_what_counts_is_computed_in_float32(rng, bfloat16):
+    plain, other = pair(rng)
+    images = tf.constant(rng.normal(1, 2, (6, 4, 4, 5)), "bfloat16")
+    ours, theirs = trained_once(other, images), trained_once(plain, images)
+    assert ours[0].dtype == tf.bfloat16
+    assert_same([tf.cast(x, "float32") for x in ours[:4]], [tf.cast(x, "float32") for x in theirs[:4]], 0.03)
+    assert_same(ours[4:], theirs[4:], 1e-3)  # the moving statistics
+
+
+def kernels(layer, images, **options):
+    """The operations of a traced call, by type."""
+    graph = tf.function(lambda x: layer(x, **options)).get_concrete_function(images).graph
+    return [operation.type for operation in graph.get_operations()]
+
+
+def test_training_takes_the_kernel_and_inference_is_keras_own(rng):
+    plain, other = pair(rng)
+    images = tf.constant(rng.normal(1, 2, (6, 4, 4, 5)).astype("float32"))
+    assert kernels(other, images, training=True).count("FusedBatchNormV3") == 1
+    assert "FusedBatchNormV3" not in kernels(other, images, training=False)
+    np.testing.assert_array_equal(other(images, training=False), plain(images, training=False))
+
+
+@pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}, {"synchronized": True}], ids=str)
+def test_what_the_kernel_does_not_do_is_left_to_keras(options, rng):
+    layer = FusedBatchNormalization(**options)
+    images = tf.zeros((6, 5, 5, 5))
+    layer(images)
+    assert "FusedBatchNormV3" not in kernels(layer, images, training=True)
+    dense = FusedBatchNormalization()
+    dense(tf.zeros((6, 5)))
+    assert "FusedBatchNormV3" not in kernels(dense, tf.zeros((6, 5)), training=True)
+
+
+def test_frozen_layers_stay_as_they_are(rng):
+    _, other = pair(rng)
+    other.trainable = False
+    before = other.get_weights()
+    other(tf.constant(rng.normal(1, 2, (6, 4, 4, 5)).astype("float32")), training=True)
+    assert_same(other.get_weights(), before, 0)
+
+
+def test_a_network_trains_to_the_same_weights(rng):
+    """Three steps of SGD (Adam's first steps are the signs of gradients, and would show rounding only)."""
+    model = randomize(resnet(8, width=4, classes=3, image_shape=(12, 12, 3)), rng)
+    images = rng.integers(0, 256, (18, 12, 12, 3), dtype=np.uint8)
+    labels = rng.integers(0, 3, 18)
+    fast = accelerate(model)
+    names = {type(layer) for layer in fast.layers}
+    assert FusedBatchNormalization in names and layers.BatchNormalization not in names
+    before = model.get_weights()
+    for network in model, fast:
+        network.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        network.fit(images, labels, batch_size=6, epochs=1, shuffle=False, verbose=0)
+    assert max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=True)) > 1e-3
+    assert_same(fast.get_weights(), model.get_weights(), 2e-5)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86 only")
+def test_onednn_is_asked_for():
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
