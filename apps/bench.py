@@ -13,6 +13,7 @@ ABOUT = """Measure on this machine, two ways of each work in turn:
 \b
 - K sub-networks at once, against one after another;
 - fine-tuning as `fit` does it, against a bare training step;
+- training with fused batch normalisation, against Keras' own;
 - the feed of images, against what training consumes.
 
 Times of a busy machine are worthless: let nothing else run.
@@ -24,8 +25,8 @@ Times of a busy machine are worthless: let nothing else run.
 @click.option("--width", default=32, show_default=True, metavar="W", help="Its width.")
 @click.option("--parts", default=4, show_default=True, metavar="K", help="How many sub-networks.")
 @click.option("--batch-size", default=128, show_default=True, metavar="N", help="Images a step.")
-@click.option("--steps", default=20, show_default=True, metavar="N", help="Steps a round.")
-@click.option("--rounds", default=5, show_default=True, metavar="N", help="Rounds, of which the median counts.")
+@click.option("--steps", default=40, show_default=True, metavar="N", help="Steps a round.")
+@click.option("--rounds", default=3, show_default=True, metavar="N", help="Rounds, of which the median counts.")
 @click.option("--output", type=click.File("w"), metavar="FILE", help="Write the measurements to FILE as JSON.")
 @click.pass_context
 def bench(context, model, width, parts, batch_size, steps, rounds, output):
@@ -49,6 +50,7 @@ def bench(context, model, width, parts, batch_size, steps, rounds, output):
     works = (
         lambda: bench.at_once(model, width, parts, **rounds_of),
         lambda: bench.fit_against_step(model, width, **rounds_of),
+        lambda: bench.accelerated_against_plain(model, width, **rounds_of),
         lambda: bench.feed_against_training(**rounds_of),
     )
     results = []

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_dd import data, devices, train
 from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.fused import accelerate
 from keras_dd.models import MODELS
 
 IMAGE_SHAPE, CLASSES = (32, 32, 3), 10
@@ -25,7 +26,7 @@ def at_once(model, width, parts, batch_size, steps, rounds):
         their ratio pair by pair.
     """
     batches = _random_batches(batch_size)
-    subnets = decompose(MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE), parts)
+    subnets = decompose(_full(model, width), parts)
     names = devices.pick()
     together = _fit(train.Subnetworks(subnets, names), batches, steps)
     singles = [
@@ -44,10 +45,9 @@ def at_once(model, width, parts, batch_size, steps, rounds):
 def fit_against_step(model, width, batch_size, steps, rounds):
     """Fine-tuning as it is done, fed and through `fit`, against a bare `tf.function` step on one batch in memory."""
     batches = _random_batches(batch_size)
-    network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+    network, twin = (accelerate(_full(model, width)) for _ in range(2))
     train.compile_full(network)
     images, labels = next(iter(batches))
-    twin = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
     optimizer, loss_of = keras.optimizers.Adam(), train.classification_loss(twin)
     optimizer.build(twin.trainable_variables)
 
@@ -67,18 +67,39 @@ def fit_against_step(model, width, batch_size, steps, rounds):
     )
 
 
+def accelerated_against_plain(model, width, batch_size, steps, rounds):
+    """`fit` of a network with fused batch normalisation, against the same network as Keras has it."""
+    batches = _random_batches(batch_size)
+    plain = _full(model, width)
+    fast = accelerate(plain)
+    for network in fast, plain:
+        train.compile_full(network)
+    return _in_turn(
+        f"training {model}, width {width}: batch normalisation fused / Keras' own",
+        _fit(fast, batches, steps, compiled=True),
+        _fit(plain, batches, steps, compiled=True),
+        images=batch_size * steps,
+        rounds=rounds,
+    )
+
+
 def feed_against_training(batch_size, steps, rounds, model="resnet8", width=16):
     """The feed alone, with flips and crops, against what training consumes."""
     batches = _random_batches(batch_size)
-    network = MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+    network = accelerate(_full(model, width))
     train.compile_full(network)
+    fed = iter(batches)
     return _in_turn(
         f"feed, flipped and cropped / training {model}, width {width}",
-        lambda: [None for _ in batches.take(steps)],
+        lambda: [next(fed) for _ in range(steps)],
         _fit(network, batches, steps, compiled=True),
         images=batch_size * steps,
         rounds=rounds,
     )
+
+
+def _full(model, width):
+    return MODELS[model](width=width, classes=CLASSES, image_shape=IMAGE_SHAPE)
 
 
 def _random_batches(batch_size):

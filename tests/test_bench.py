@@ -17,7 +17,7 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
         main(["bench", *small.split(), str(output)])
     assert not end.value.code
     written, printed = json.loads(output.read_text()), capsys.readouterr().out
-    assert len(written["results"]) == 3 and written["environment"]["cores"]
+    assert len(written["results"]) == 4 and written["environment"]["cores"]
     for result in written["results"]:
         assert result["what"] in printed
         pairs = zip(result["first"], result["second"], result["ratio"], strict=True)
