@@ -5,25 +5,20 @@ import math
 import click
 from click.core import ParameterSource
 
-from keras_dd.apps.options import Grid, Sectioned, quiet, setting
-from keras_dd.config import DATASETS, DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, SPLITS, WIDTH, Settings
+from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
+from keras_dd.config import DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, WIDTH, Settings
 
-FOLDER = click.Path(file_okay=False)
 RECIPE = {"type": int, "unset": "the recipe's"}
 
 SECTIONS = {
     "Data": [
-        setting("dataset", f"{', '.join(DATASETS)}, one of TFDS, or a folder.", among=DATASETS, metavar="NAME"),
-        setting("data_dir", "Data folder of TFDS.", unset="~/tensorflow_datasets", type=FOLDER, metavar="DIR"),
-        setting("split", f"{' or '.join(SPLITS)}, of food101.", among=SPLITS, metavar="NAME"),
-        setting("image_size", "Side of the square.", unset="the data's", type=int, metavar="PX"),
-        setting("skip_bad_images", "Leave out files of a folder that cannot be used.", is_flag=True),
+        *DATASET,
         setting("validation_split", "Held out of training.", metavar="SHARE"),
         setting("flip", "Mirror half the images.", "--flip/--no-flip", unset="the recipe's"),
         setting("crop", "Pad, and cut at random.", metavar="PX", **RECIPE),
     ],
     "Network": [
-        setting("model", "cnn, resnet8, ..., or a .keras file.", metavar="NAME"),
+        setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
     ],

@@ -1,25 +1,28 @@
 """How fast the images of a data set come, and how much memory that takes."""
 
+import math
 import resource
 import time
 
 from keras_dd import data
+from keras_dd.data.splits import check_int
 
 
-def measure(dataset, batch_size, steps, rounds, crop=0):
+def measure(dataset, batch_size, steps, rounds):
     """Draw training batches as a run does, and train nothing.
 
     Args:
         dataset: a `data.Dataset`.
         batch_size, steps, rounds: `rounds` times `steps` batches are timed, after one that is not.
-        crop: pixels of padding, of which a random window is cut.
 
     Returns:
-        {"images_per_second": [one a round], "images_a_round", "peak_rss_mib": {"loaded", "fed"}, ...}: peak memory of
-        this process when the data set was loaded, and at the end.
+        What was measured: "images_per_second", one a round; "peak_rss_mib", the peak memory of this process when the
+        data set was "loaded" and after it was "fed"; and what was fed.
     """
+    for name, value in {"steps": steps, "rounds": rounds}.items():
+        check_int(name, value, low=1)
     loaded = _peak()
-    batches = iter(data.training_batches(dataset.train, batch_size, crop=crop))
+    batches = iter(data.training_batches(dataset.train, batch_size))
     rates = []
     for count in [1] + [steps] * rounds:
         start = time.perf_counter()
@@ -31,7 +34,7 @@ def measure(dataset, batch_size, steps, rounds, crop=0):
         "images": len(dataset.train),
         "image_shape": list(dataset.image_shape),
         "is_streamed": isinstance(dataset.train, data.Stream),
-        "decoded_mib": len(dataset.train) * dataset.train.bytes_each / 2**20,
+        "decoded_mib": len(dataset.train) * math.prod(dataset.image_shape) / 2**20,
         "batch_size": batch_size,
         "images_a_round": steps * batch_size,
         "images_per_second": rates[1:],
