@@ -5,22 +5,20 @@ import math
 import click
 from click.core import ParameterSource
 
-from keras_dd.apps.options import Grid, Sectioned, quiet, setting
-from keras_dd.config import DATASETS, DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, WIDTH, Settings
+from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
+from keras_dd.config import DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, WIDTH, Settings
 
-FOLDER = click.Path(file_okay=False)
 RECIPE = {"type": int, "unset": "the recipe's"}
 
 SECTIONS = {
     "Data": [
-        setting("dataset", f"{', '.join(DATASETS)}.", among=DATASETS, metavar="NAME"),
-        setting("data_dir", "Data folder.", unset="~/tensorflow_datasets", type=FOLDER, metavar="DIR"),
+        *DATASET,
         setting("validation_split", "Held out of training.", metavar="SHARE"),
         setting("flip", "Mirror half the images.", "--flip/--no-flip", unset="the recipe's"),
         setting("crop", "Pad, and cut at random.", metavar="PX", **RECIPE),
     ],
     "Network": [
-        setting("model", "cnn, resnet8, resnet14, ...", metavar="NAME"),
+        setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
     ],
@@ -60,6 +58,7 @@ Examples:
   keras-dd fit --subnet-epochs 3 --epochs 3 --run-dir runs/first
   keras-dd fit --dataset cifar10 --data-dir ~/data --model resnet8 --width 32
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
+  keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
 """.format(recipes="\n".join(f"  {name:7}{recipe.about}" for name, recipe in RECIPES.items()))
 
 

@@ -11,6 +11,7 @@ import click
 
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
+from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
 
 EPILOG = """\b
@@ -39,6 +40,7 @@ def commands(context):
 
 commands.add_command(fit)
 commands.add_command(bench)
+commands.add_command(feed)
 
 
 def main(arguments=None):

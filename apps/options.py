@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import click
 
-from keras_dd.config import Settings
+from keras_dd.config import DATASETS, SPLITS, Settings
 
 DEFAULTS = Settings()
+FOLDER = click.Path(file_okay=False)
 
 
 def setting(field, help, flag=None, unset=None, among=(), **details):
@@ -28,6 +29,15 @@ def setting(field, help, flag=None, unset=None, among=(), **details):
     if among:
         details["shell_complete"] = complete
     return click.Option([flag], default=default, help=help, **details)
+
+
+DATASET = [
+    setting("dataset", "cifar10, ... of TFDS, or a folder.", among=DATASETS, metavar="NAME"),
+    setting("data_dir", "Of TFDS.", unset="~/tensorflow_datasets", type=FOLDER, metavar="DIR"),
+    setting("split", f"{' or '.join(SPLITS)} (food101).", among=SPLITS, metavar="NAME"),
+    setting("image_size", "Side of the square.", unset="the data's", type=int, metavar="PX"),
+    setting("skip_bad_images", "Leave out files of a folder that cannot be used.", is_flag=True),
+]
 
 
 class Grid(click.ParamType):

@@ -9,7 +9,19 @@ import difflib
 from dataclasses import dataclass
 from math import inf, nan
 
-DATASETS = ("digits", "cifar10", "cifar100")
+# Those that are named in help and hints; all image classification sets of TensorFlow Datasets are known.
+DATASETS = ("digits", "cifar10", "cifar100", "food101")
+SPLITS = ("official", "paper")
+# A mirrored image of these is of no class, or of another one.
+UNMIRRORED = ("digits", "mnist", "emnist", "kmnist", "svhn_cropped", "omniglot", "binary_alpha_digits")
+# Pixels of a side: of images that come in many sizes, and up to where images that are all of one size keep it.
+IMAGE_SIZE, OWN_SIZE = 64, 224
+# Of the images, held out by class where a set or a folder has no test images.
+TEST_SHARE = 0.2
+# Decoded images up to this size are held in memory; larger sets are decoded as they are drawn.
+HELD_BYTES = 2**29
+# From this number of classes on, the right one among the first five is counted too.
+TOP5_CLASSES = 21
 DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
@@ -105,6 +117,9 @@ class Settings:
 
     dataset: str = "digits"
     data_dir: str | None = None
+    split: str = "official"
+    image_size: int | None = None
+    skip_bad_images: bool = False
     validation_split: float = 0.0
     model: str = "cnn"
     width: int | None = None
@@ -140,6 +155,7 @@ class Settings:
 # What a field of Settings may hold: from the first number on, and below the second.
 RANGES = {
     "validation_split": (0, 1),
+    "image_size": (1, 4097),
     "width": (1, inf),
     "parts": (1, inf),
     "overlap": (0, inf),
@@ -149,4 +165,4 @@ RANGES = {
     "crop": (0, inf),
     "seed": (0, 2**31),
 }
-CHOICES = {"shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES}
+CHOICES = {"split": SPLITS, "shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES}

@@ -8,14 +8,25 @@ import tensorflow as tf
 
 from keras_dd import data, devices
 from keras_dd.boxes import grid_of, overlap_of
-from keras_dd.config import EVALUATION_BATCH, RECIPES, REESTIMATION_IMAGES, WIDTH, Settings, UserError, unknown
+from keras_dd.config import (
+    EVALUATION_BATCH,
+    RECIPES,
+    REESTIMATION_IMAGES,
+    TOP5_CLASSES,
+    UNMIRRORED,
+    WIDTH,
+    Settings,
+    UserError,
+    unknown,
+)
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of
 from keras_dd.models import MODELS
+from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.
 MODEL_FIELDS = ("width", "shortcut", "dtype")
-DATASET_FIELDS = ("data_dir", "validation_split")
+DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,11 @@ class Job:
     def evaluated_on(self):
         """The split whose accuracy is reported: while training images are held out, the test split is not looked at."""
         return "validation" if self.dataset.validation else "test"
+
+    @property
+    def accuracies(self):
+        """{key: n} of what is measured: the right class is among the n highest scores."""
+        return {"accuracy": 1} | ({"top5_accuracy": 5} if len(self.dataset.classes) >= TOP5_CLASSES else {})
 
     @property
     def stages(self):
@@ -64,8 +80,10 @@ def prepare(settings, model=None, dataset=None):
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+    if model is None and settings.model.endswith(".keras"):
+        model = load_model(settings.model)
     _refuse_what_would_be_ignored(settings, model, dataset)
-    dataset = dataset or data.load(settings.dataset, settings.data_dir, settings.validation_split, settings.seed)
+    dataset = dataset or _load(settings)
     settings = _resolved(settings, named=model is None)
     model = model or _build(settings, dataset)
     _check_that_all_fits(settings, model, dataset, names)
@@ -78,6 +96,11 @@ def prepare(settings, model=None, dataset=None):
     job = Job(settings, dataset, model, parts, names)
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
+
+
+def _load(settings):
+    s = settings
+    return data.load(s.dataset, s.data_dir, s.validation_split, s.seed, s.split, s.image_size, s.skip_bad_images)
 
 
 def _refuse_what_would_be_ignored(settings, model, dataset):
@@ -121,7 +144,7 @@ def _resolved(settings, named):
         "epochs": recipe.finetune.epochs,
         "batch_size": recipe.batch_size,
         "width": WIDTH if named else None,
-        "flip": recipe.flip and settings.dataset != "digits",  # a mirrored digit is none
+        "flip": recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED,
         "crop": recipe.crop,
         "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
     }

@@ -35,8 +35,9 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
     """Train a network by domain decomposition: sub-networks, composition, batch-norm re-estimation, fine-tuning.
 
     Args:
-        model: a name from `keras_dd.models.MODELS`, or a functional `keras.Model` from images 0..255 to class scores.
-        data: a name from `keras_dd.config.DATASETS`, or a `keras_dd.data.Dataset`.
+        model: a name from `keras_dd.models.MODELS`, a .keras file (see `userfiles.load_model`), or a functional
+            `keras.Model` from images 0..255 to class scores.
+        data: a name or a folder, as `keras_dd.data.load` takes it, or a `keras_dd.data.Dataset`.
         **settings: fields of `keras_dd.Settings`: parts=4, overlap=8, recipe="quick", epochs=10, run_dir="runs/a", ...
 
     Returns:
@@ -46,8 +47,8 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
         UserError: names the value, the rule and the way out.
     """
     own_model = model if isinstance(model, keras.Model) else None
-    own_data = None if isinstance(data, str) else data
-    named = {"model": own_model.name if own_model else model, "dataset": own_data.name if own_data else data}
+    own_data = None if isinstance(data, str | Path) else data
+    named = {"model": own_model.name if own_model else str(model), "dataset": str(own_data.name if own_data else data)}
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in set(settings) - known:
         raise unknown("setting", name, known)
@@ -61,10 +62,13 @@ def run(settings, command, model=None, dataset=None):
     job = prepare(settings, model, dataset)
     run_dir = rundir.create(job.settings, command)
     subnets, finetune = job.stages
+    tops = tuple(job.accuracies.values())
     networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
     recorders = train.Recorder(networks, job.evaluated_on), train.Recorder(["finetune"], job.evaluated_on)
     evaluation = job.evaluation()
     results = _opening(job, command, run_dir)
+    for note in job.dataset.notes:
+        print(note)
     with _reported(results, recorders, run_dir, started):
         with _stage(results, "subnets"):
             print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
@@ -74,15 +78,15 @@ def run(settings, command, model=None, dataset=None):
             for k, subnet in enumerate(parts, start=1):
                 subnet.save_weights(run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
-            results["subnet_accuracy"] = train.subnet_accuracies(parts, evaluation, job.devices)
+            results |= _named("subnet", job, train.subnet_top_accuracies(parts, evaluation, job.devices, tops))
         with _stage(results, "compose"):
             composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
         with _stage(results, "evaluate"):
-            results["composed_accuracy"] = train.accuracy(composed, evaluation)
+            results |= _named("composed", job, train.top_accuracies(composed, evaluation, tops))
         with _stage(results, "recalibrate"):
             recalibrated = reestimate(composed, job.whole_images())
         with _stage(results, "evaluate"):
-            results["recalibrated_accuracy"] = train.accuracy(recalibrated, evaluation)
+            results |= _named("recalibrated", job, train.top_accuracies(recalibrated, evaluation, tops))
         with _stage(results, "finetune"):
             print(f"Fine-tuning the composed network, {finetune.epochs} epochs")
             trained = train.fit_full(
@@ -96,8 +100,9 @@ def run(settings, command, model=None, dataset=None):
             )
             trained.save(run_dir / "model.keras")
             trained.save_weights(run_dir / "model.weights.h5")
+            rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
-            results["final_accuracy"] = train.accuracy(trained, evaluation)
+            results |= _named("final", job, train.top_accuracies(trained, evaluation, tops))
     return Result(trained, parts, results, _history(recorders), run_dir)
 
 
@@ -128,6 +133,11 @@ def _reported(results, recorders, run_dir, started):
         raise
     results["interrupted"] = None
     write()
+
+
+def _named(network, job, accuracies):
+    """{"final_accuracy": 0.7, "final_top5_accuracy": 0.9}"""
+    return dict(zip([f"{network}_{key}" for key in job.accuracies], accuracies, strict=True))
 
 
 def _history(recorders):
@@ -161,6 +171,7 @@ def _opening(job, command, run_dir):
             "classes": len(dataset.classes),
             "image_shape": list(dataset.image_shape),
             "chance": 1 / len(dataset.classes),
+            "notes": list(dataset.notes),
         },
         "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes],
         "parameters": {"full": job.model.count_params(), "subnet": job.parts[0].count_params()},

@@ -24,6 +24,7 @@ def plan(settings):
         f"{job.dataset.name}: {len(job.dataset.train):,} training images {'x'.join(map(str, job.dataset.image_shape))}"
         f", {len(job.dataset.classes)} classes, accuracy on {len(getattr(job.dataset, job.evaluated_on)):,} "
         f"{job.evaluated_on} images",
+        *(f"  {note}" for note in job.dataset.notes),
         f"{job.model.name}: {job.model.count_params():,} parameters, {cost.macs(job.model) / 1e6:,.1f} M MACs an image",
         f"{K} sub-networks of {job.parts[0].count_params():,} parameters, "
         f"{cost.macs(job.parts[0]) / 1e6:,.1f} M MACs, each on a box of {box.height}x{box.width} px:",

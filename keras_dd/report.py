@@ -47,9 +47,13 @@ def write(run_dir: Path, report: dict, history: list[dict]) -> None:
 
 
 def table(report: dict) -> Group:
-    """What the terminal shows at the end, at most 80 columns wide: accuracies beside times, sizes below."""
-    beside = Table.grid(padding=(0, 3))
-    beside.add_row(_terminal(_accuracies(report), strong="fine-tuned"), _terminal(_times(report), strong="total"))
+    """What the terminal shows at the end, at most 80 columns wide: accuracies beside (or above) times, sizes below."""
+    tables = _terminal(_accuracies(report), strong="fine-tuned"), _terminal(_times(report), strong="total")
+    if "subnet_top5_accuracy" in report:  # one column too many
+        beside = Group(tables[0], "", tables[1])
+    else:
+        beside = Table.grid(padding=(0, 3))
+        beside.add_row(*tables)
     where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
     return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", where)
 
@@ -63,8 +67,9 @@ def markdown(report: dict, history: list[dict]) -> str:
         epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(_percent, accuracies)))
     settings = [("setting", "value"), *((key, str(value)) for key, value in report["settings"].items())]
     environment = [("environment", "value"), *((key, str(value)) for key, value in report["environment"].items())]
+    notes = report["dataset"].get("notes", ())
     tables = _accuracies(report), _times(report), _sizes(report), epochs, environment, settings
-    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", "![](curves.png)"
+    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", *notes, "![](curves.png)"
     return "\n\n".join((*opening, *map(_markdown, tables))) + "\n"
 
 
@@ -158,7 +163,8 @@ def _headline(report: dict) -> str:
     stopped = report.get("interrupted")
     note = f", interrupted: {STAGES.get(stopped, stopped)}" if stopped else ""
     images = f"{dataset[report['evaluated_on']]:,} {report['evaluated_on']} images"
-    return f"{settings['model']} on {dataset['name']}, {len(report['boxes'])} parts, {images}{note}"
+    model = Path(settings["model"]).stem  # it may be a file
+    return f"{model} on {dataset['name']}, {len(report['boxes'])} parts, {images}{note}"
 
 
 def _parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
@@ -167,15 +173,22 @@ def _parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
 
 
 def _accuracies(report: dict) -> list[tuple[str, ...]]:
-    """Every network there was, the first and last row and column of the image that it sees, and its accuracy."""
+    """Every network there was, the first and last row and column of the image that it sees, and its accuracy.
+
+    Where there are many classes, "top-5" is the fraction of images whose class is among the five highest scores.
+    """
     rows, columns = report["dataset"]["image_shape"][:2]
-    lines = [("network", "rows", "columns", "accuracy")]
-    for k, ((top, left, height, width), accuracy) in enumerate(_parts(report), start=1):
+    kinds = {"accuracy": "accuracy"} | ({"top5_accuracy": "top-5"} if "subnet_top5_accuracy" in report else {})
+    lines = [("network", "rows", "columns", *kinds.values())]
+    for k, (top, left, height, width) in enumerate(report["boxes"]):
         sees = f"{top}–{top + height - 1}", f"{left}–{left + width - 1}"
-        lines.append((f"sub-network {k}", *sees, _percent(accuracy)))
+        reached = (report.get(f"subnet_{kind}") for kind in kinds)
+        lines.append((f"sub-network {k + 1}", *sees, *(_percent(each[k] if each else None) for each in reached)))
     for name, key in ("composed", "composed"), ("+ re-estimated BN", "recalibrated"), ("fine-tuned", "final"):
-        lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", _percent(report.get(f"{key}_accuracy"))))
-    return [*lines, ("chance", "–", "–", _percent(report["dataset"]["chance"]))]
+        reached = (report.get(f"{key}_{kind}") for kind in kinds)
+        lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", *map(_percent, reached)))
+    chance = report["dataset"]["chance"]
+    return [*lines, ("chance", "–", "–", *(_percent(n * chance) for n in (1, 5)[: len(kinds)]))]
 
 
 def _times(report: dict) -> list[tuple[str, ...]]:

@@ -41,6 +41,22 @@ def create(settings, command):
     return run_dir
 
 
+def write_card(run_dir, dataset, settings):
+    """Write model.json beside model.keras: what whoever uses the model has to know of its images and its scores."""
+    card = {
+        "model": "model.keras",
+        "takes": "images as uint8 or float, 0 to 255, (N, height, width, channels)",
+        "image_shape": list(dataset.image_shape),
+        "gives": "one score a class, in the order of classes",
+        "classes": list(dataset.classes),
+        "dataset": dataset.name,
+        "data": list(dataset.notes),
+        "seed": settings.seed,
+    }
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    (run_dir / "model.json").write_text(text, encoding="utf-8")
+
+
 def environment():
     """Versions, machine and git state, as they stand in config.json and report.json."""
     versions = {name.replace("-", "_"): importlib.metadata.version(name) for name in PACKAGES}
@@ -55,7 +71,8 @@ def environment():
 
 def _new(settings):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{settings.dataset}-{settings.model}-k{settings.parts}-{now}"
+    dataset, model = (Path(name).stem or "data" for name in (settings.dataset, settings.model))  # either may be a path
+    return Path("runs") / f"{dataset}-{model}-k{settings.parts}-{now}"
 
 
 def _git_state():

@@ -1,9 +1,12 @@
 """What the tests share: a small data set of real images, small networks, and processes of their own."""
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import keras
@@ -37,6 +40,22 @@ def network(width=8, norm=True, activation=None, image_shape=(32, 32, 1), classe
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same", activation="relu", name="conv2")(x)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(classes, activation=activation, name="head")(x), name="mine")
+
+
+def put_archive(data_dir, name, files):
+    """The archive that TFDS's own builder of `name` would have downloaded, at the place where it looks first."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import resource
+
+    [(url, info)] = tfds.builder(name, data_dir=data_dir).url_infos.items()
+    path = data_dir / "downloads" / name / resource.get_dl_fname(url, info.checksum)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(path.name + ".INFO").write_text(json.dumps({"urls": [url], "original_fname": info.filename}))
+    with tarfile.open(path, "w:gz") as archive:
+        for file, content in files.items():
+            member = tarfile.TarInfo(file)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def weights_differ(first, second):

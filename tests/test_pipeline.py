@@ -15,7 +15,16 @@ import keras_dd
 from keras_dd import data, job, models, pipeline, report, rundir, train
 from keras_dd.config import Settings, UserError
 
-FILES = {"config.json", "history.csv", "report.json", "report.md", "curves.png", "model.keras", "model.weights.h5"}
+FILES = {
+    "config.json",
+    "history.csv",
+    "report.json",
+    "report.md",
+    "curves.png",
+    "model.keras",
+    "model.json",
+    "model.weights.h5",
+}
 SUBNETS = {f"subnet{k}.weights.h5" for k in (1, 2, 3, 4)}
 
 
@@ -206,11 +215,58 @@ def test_a_mistake_leaves_nothing_behind(model, settings, message, few, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_from_a_file_is_trained(few, tmp_path):
+    mine = support.network()
+    mine.save(tmp_path / "mine.keras")
+    result = untrained(str(tmp_path / "mine.keras"), few, tmp_path / "run")
+    assert result.report["parameters"]["full"] == mine.count_params()
+    assert (tmp_path / "run" / "report.md").read_text().startswith("# mine on few digits, 4 parts")
+    card = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert card["classes"] == list("0123456789") and card["image_shape"] == [32, 32, 1]
+
+
+def two_inputs():
+    images = [keras.Input((32, 32, 1)) for _ in range(2)]
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()(images))
+    return keras.Model(images, keras.layers.Dense(10)(x), name="two")
+
+
+def two_heads():
+    body = support.network()
+    return keras.Model(body.input, [body.output, keras.layers.Dense(3)(body.layers[-2].output)], name="heads")
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (two_inputs, r"'two' has inputs \(32, 32, 1\), \(32, 32, 1\): it must have one"),
+        (two_heads, r"'heads' gives \(10,\), \(3,\) but .* has 10 classes: end it in one score a class"),
+    ],
+)
+def test_two_inputs_or_heads_in_a_file_are_refused_in_one_line(build, said, few, tmp_path):
+    build().save(tmp_path / "mine.keras")
+    with pytest.raises(UserError, match=said) as error:
+        keras_dd.fit(str(tmp_path / "mine.keras"), few)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="width is for a model that is asked for by name"):
+        keras_dd.fit(str(tmp_path / "mine.keras"), few, width=8)
+
+
+def test_a_hundred_classes_are_counted_among_the_best_five_too(few, tmp_path):
+    many = dataclasses.replace(few, classes=tuple(map(str, range(21))))
+    written = untrained(support.network(classes=21), many, tmp_path / "run").report
+    assert len(written["subnet_top5_accuracy"]) == 4
+    for network in ("composed", "recalibrated", "final"):
+        assert written[f"{network}_accuracy"] <= written[f"{network}_top5_accuracy"] <= 1
+
+
 def test_runs_get_a_directory_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_dir = rundir.create(Settings(dataset="few digits", model="mine"), "a test")
     assert re.fullmatch(r"runs/few digits-mine-k4-\d{8}-\d{6}", str(run_dir))
     assert [path.name for path in run_dir.iterdir()] == ["config.json"]
+    run_dir = rundir.create(Settings(dataset="../my/photos", model="nets/mine.keras"), "a test")
+    assert re.fullmatch(r"runs/photos-mine-k4-\d{8}-\d{6}", str(run_dir))
 
 
 def test_a_directory_in_use_is_refused(few, tmp_path):

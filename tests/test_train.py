@@ -155,6 +155,15 @@ def test_a_full_network_is_trained_and_the_original_kept(fine_tuned, evaluation)
     assert recorder.rows[-1]["loss"] < recorder.rows[0]["loss"]
 
 
+def test_top_accuracies_count_the_highest_scores(fine_tuned, few, evaluation):
+    trained = fine_tuned[0]
+    ranked = np.argsort(-np.array(trained(few.test.images)), axis=1)
+    wanted = [np.mean((ranked[:, :n] == few.test.labels[:, None]).any(axis=1)) for n in (1, 3)]
+    assert wanted[0] < wanted[1] and train.top_accuracies(trained, evaluation, (1, 3)) == pytest.approx(
+        wanted, abs=1e-6
+    )
+
+
 def test_accuracy_counts_each_image_once(fine_tuned, few, evaluation):
     _, trained, _, _ = fine_tuned
     guesses = trained.predict(few.test.images, verbose=0).argmax(-1)
