@@ -18,6 +18,7 @@ import h5py
 import keras
 
 from keras_dd.config import UserError
+from keras_dd.graph import image_of
 
 SUFFIX, CARD_SUFFIX = ".weights.h5", ".card.json"
 LARGEST_CARD = 16 * 2**20  # bytes; one of a ResNet-110 has 40,000
@@ -103,6 +104,7 @@ def _weights(model):
 
 def _bare(model):
     """The same layers without what `compile` adds: Keras would save and want the optimizer's state too."""
+    image_of(model)  # an error for what has no graph
     return keras.Model(model.inputs, model.outputs)
 
 
