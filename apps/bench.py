@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import statistics
+from pathlib import Path
 
 import click
 
@@ -27,7 +29,12 @@ Times of a busy machine are worthless: let nothing else run.
 @click.option("--batch-size", default=128, show_default=True, metavar="N", help="Images a step.")
 @click.option("--steps", default=40, show_default=True, metavar="N", help="Steps a round.")
 @click.option("--rounds", default=3, show_default=True, metavar="N", help="Rounds, of which the median counts.")
-@click.option("--output", type=click.File("w"), metavar="FILE", help="Write the measurements to FILE as JSON.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write the measurements to FILE as JSON.",
+)
 @click.pass_context
 def bench(context, model, width, parts, batch_size, steps, rounds, output):
     with quiet():
@@ -44,6 +51,8 @@ def bench(context, model, width, parts, batch_size, steps, rounds, output):
     }.items():
         if value < 1:
             raise UserError(f"{name} is {value}: it must be at least 1")
+    if output and not os.access(Path(output).parent, os.W_OK):  # now, and not when all is measured
+        raise UserError(f"output {output!r} cannot be written: name a file in a folder that is there")
     if model not in MODELS:
         raise unknown("model", model, MODELS)
     rounds_of = {"batch_size": batch_size, "steps": steps, "rounds": rounds}
@@ -64,8 +73,8 @@ def bench(context, model, width, parts, batch_size, steps, rounds, output):
         click.echo(f"  {first:,.0f} / {second:,.0f} images/s = {_short(result['median_ratio'])}", nl=False)
         click.echo(f" (median of {rounds}, {_short(least)} to {_short(most)})")
     if output:
-        json.dump({"command": context.obj, "environment": rundir.environment(), "results": results}, output, indent=2)
-        output.write("\n")
+        measured = {"command": context.obj, "environment": rundir.environment(), "results": results}
+        Path(output).write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
 
 def _short(ratio):

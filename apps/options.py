@@ -48,6 +48,8 @@ class Grid(click.ParamType):
     def convert(self, value, param, context):
         try:
             rows, columns = map(int, value.lower().split("x"))
+            if rows < 1 or columns < 1:
+                raise ValueError
         except ValueError:
             self.fail(f"{value!r} is not ROWSxCOLUMNS, as in 2x4.", param, context)
         return rows, columns

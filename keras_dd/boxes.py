@@ -4,7 +4,7 @@ import math
 import numbers
 from dataclasses import dataclass
 
-from keras_dd.config import UserError
+from keras_dd.config import UserError, shown, whole
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,30 @@ def boxes(image_shape, parts=4, grid=None, overlap=None):
     Raises:
         UserError: a grid that does not have `parts` boxes, or boxes that do not come out in whole pixels.
     """
-    if not isinstance(parts, numbers.Integral) or parts < 1:
-        raise UserError(f"parts is {parts!r}: it must be a whole number, 1 or more")
-    rows, columns = grid or grid_of(parts)
-    if rows < 1 or columns < 1 or rows * columns != parts:
+    parts = whole("parts", parts)
+    rows, columns = grid_of(parts) if grid is None else pair("grid", grid, least=1)
+    if rows * columns != parts:
         fit = "x".join(map(str, grid_of(parts)))
         raise UserError(
             f"grid {rows}x{columns} has {rows * columns} boxes but parts is {parts}: try grid {fit}, or "
             f"{rows * columns} parts"
         )
     one = not isinstance(overlap, tuple | list)
-    vertical, horizontal = (overlap, overlap) if one else overlap
-    whole = [_whole_overlaps(side, count) for side, count in zip(image_shape[:2], (rows, columns), strict=True)]
+    vertical, horizontal = (overlap, overlap) if one else pair("overlap", overlap, least=0)
+    fitting = [_whole_overlaps(side, count) for side, count in zip(image_shape[:2], (rows, columns), strict=True)]
     if one and overlap is not None:
         # One number for both axes: an error names those that fit both, if there are any.
-        whole = [[o for o in whole[0] if o in whole[1]] or own for own in whole]
-    height, tops = _axis("height", image_shape[0], rows, vertical, whole[0])
-    width, lefts = _axis("width", image_shape[1], columns, horizontal, whole[1])
+        fitting = [[o for o in fitting[0] if o in fitting[1]] or own for own in fitting]
+    height, tops = _axis("height", image_shape[0], rows, vertical, fitting[0])
+    width, lefts = _axis("width", image_shape[1], columns, horizontal, fitting[1])
     return tuple(Box(top, left, height, width) for top in tops for left in lefts)
+
+
+def pair(name, value, least):
+    """Two whole numbers, one an axis."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise UserError(f"{name} is {shown(value)}: it must be two whole numbers, as (2, 4)")
+    return tuple(whole(name, number, least) for number in value)
 
 
 def _whole_overlaps(side, count):
@@ -71,18 +77,18 @@ def _whole_overlaps(side, count):
     return range(side % count, side, count)
 
 
-def _axis(name, side, count, overlap, whole):
-    """Side and starts of `count` boxes along an axis of `side` pixels; `whole` are overlaps that fit."""
+def _axis(name, side, count, overlap, fitting):
+    """Side and starts of `count` boxes along an axis of `side` pixels; `fitting` are overlaps that fit."""
     if count == 1:
         return side, (0,)
     if side < count:
         raise UserError(f"the image's {name} of {side} px cannot be cut into {count} boxes: use fewer parts, or a grid")
     if overlap is None:
-        overlap = min(whole, key=lambda o: abs(o - side / 4))
+        overlap = min(fitting, key=lambda o: abs(o - side / 4))
     if not isinstance(overlap, numbers.Integral):
-        raise UserError(f"overlap is {overlap!r}: it must be a whole number of pixels")
+        raise UserError(f"overlap is {shown(overlap)}: it must be a whole number of pixels")
     if not 0 <= overlap <= side or (side - overlap) % count:
-        nearest = sorted(sorted(whole, key=lambda o: abs(o - overlap))[:3])
+        nearest = sorted(sorted(fitting, key=lambda o: abs(o - overlap))[:3])
         raise UserError(
             f"overlap {overlap} cuts the image's {name} of {side} px into {count} boxes of "
             f"{(side + (count - 1) * overlap) / count:g} px: boxes must cover the image in whole pixels, "

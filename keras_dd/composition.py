@@ -1,13 +1,14 @@
 """Compose: the weights of K sub-networks transplanted into the full network."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from keras_dd.boxes import boxes, grid_of
+from keras_dd.boxes import boxes, grid_of, pair
 from keras_dd.channels import walk
-from keras_dd.config import UserError, parse_off_diagonal
+from keras_dd.config import UserError, parse_off_diagonal, shown, whole
 from keras_dd.graph import copy, image_of, operations
 
 
@@ -35,6 +36,7 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
     Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), sec. 2.3.
     """
     kind, scale = parse_off_diagonal(off_diagonal)
+    seed = whole("seed", seed, least=0)
     visits = walk(model, _boxes_of(subnets, model, grid))
     composed = copy(model)
     full, parts = operations(composed), [operations(subnet) for subnet in subnets]
@@ -88,9 +90,13 @@ def _entries(value, place, weight, visit, k):
 
 def _boxes_of(subnets, model, grid):
     """The boxes of a decomposition of this model; those of a plain list of sub-networks are told by their inputs."""
+    if not isinstance(subnets, Sequence):
+        raise UserError(f"{shown(subnets)} is no list of sub-networks: give those of decompose(model)")
     if not subnets:
         raise UserError("there are no sub-networks to compose: give those of decompose(model)")
-    grid = grid or grid_of(len(subnets))
+    grid = grid_of(len(subnets)) if grid is None else pair("grid", grid, least=1)
+    for subnet in subnets:
+        image_of(subnet)  # an error for what is no network
     image, size = image_of(model).shape[1:3], image_of(subnets[0]).shape[1:3]
     overlaps = [(g * s - side) // (g - 1) if g > 1 else 0 for side, s, g in zip(image, size, grid, strict=True)]
     try:

@@ -6,6 +6,12 @@ asked for by name.  The module imports nothing but the standard library, so that
 
 import dataclasses
 import difflib
+import numbers
+import operator
+import os
+import textwrap
+import types
+import typing
 from dataclasses import dataclass
 from math import inf, nan
 
@@ -47,8 +53,26 @@ def unknown(kind, name, known):
     return UserError(f"unknown {kind} {name!r}: {hint}Choose one of {', '.join(known)}.")
 
 
+def shown(value):
+    """A value as an error names it: in one line, and not a long one."""
+    return textwrap.shorten(repr(value), 80, placeholder="...") or repr(value)[:80]
+
+
+def whole(name, value, least=1):
+    """`value` as an int (it may be one of numpy's), or the error for what is no whole number of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least:
+        raise UserError(f"{name} is {shown(value)}: it must be a whole number, {least} or more")
+    return number
+
+
 def parse_off_diagonal(text):
     """("noise", 0.3) from "noise:0.3".  The scale is 1 when it is left out; zeros take none."""
+    if not isinstance(text, str):
+        raise UserError(f"off_diagonal is {shown(text)}: it must be text, as 'zeros' or 'noise:0.3'")
     kind, colon, scale = text.partition(":")
     try:
         size = float(scale) if colon else 1.0
@@ -141,6 +165,10 @@ class Settings:
     run_dir: str | None = None
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None or not isinstance(field.type, types.UnionType):
+                object.__setattr__(self, field.name, _plain(field.name, value, field.type))
         for name, (least, bound) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value < bound:
@@ -166,3 +194,44 @@ RANGES = {
     "seed": (0, 2**31),
 }
 CHOICES = {"split": SPLITS, "shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES}
+
+
+def _plain(name, value, kind):
+    """`value` as the plain Python that a field of type `kind` (or None) holds, so that config.json can hold it too."""
+    kind = typing.get_args(kind)[0] if isinstance(kind, types.UnionType) else kind
+    what, convert = KINDS[kind]
+    try:
+        if isinstance(value, bool) is not (kind is bool):
+            raise TypeError
+        return convert(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{name} is {shown(value)}: it must be {what}") from None
+
+
+def _number(value):
+    if not isinstance(value, numbers.Real):
+        raise TypeError
+    return float(value)
+
+
+def _text(value):
+    text = os.fspath(value)  # a Path too
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _pair(value):
+    rows, columns = map(operator.index, value)
+    if rows < 1 or columns < 1:
+        raise ValueError
+    return rows, columns
+
+
+KINDS = {
+    bool: ("True or False", bool),
+    int: ("a whole number", operator.index),
+    float: ("a number", _number),
+    str: ("text, and not empty", _text),
+    tuple[int, int]: ("rows and columns from 1 on, as (2, 4)", _pair),
+}

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dd.config import UserError
+from keras_dd.config import UserError, shown
 
 
 def replay(model, inputs, call):
@@ -38,6 +38,8 @@ def _replay(model, inputs, call, prefix):
 
 def _functional(model):
     """The model itself, or the functional one inside a sequential model."""
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{shown(model)} is no network: give a functional or sequential keras.Model")
     functional = model._functional if isinstance(model, keras.Sequential) and model.built else model
     if not hasattr(functional, "_nodes_by_depth"):
         raise UserError(

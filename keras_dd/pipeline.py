@@ -8,10 +8,10 @@ from pathlib import Path
 
 import keras
 
-from keras_dd import cost, report, rundir, train
+from keras_dd import cost, owndata, report, rundir, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
-from keras_dd.config import Settings, unknown
+from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.job import prepare
 
@@ -46,8 +46,12 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
     Raises:
         UserError: names the value, the rule and the way out.
     """
+    if not isinstance(model, keras.Model | str | Path):
+        raise UserError(f"model is {shown(model)}: it must be the name of a network, or a functional keras.Model")
     own_model = model if isinstance(model, keras.Model) else None
     own_data = None if isinstance(data, str | Path) else data
+    if own_data is not None:
+        owndata.check(own_data)
     named = {"model": own_model.name if own_model else str(model), "dataset": str(own_data.name if own_data else data)}
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in set(settings) - known:

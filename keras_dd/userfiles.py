@@ -5,12 +5,15 @@ can carry is called: the classes in `rules.RULES`, and Keras's own initializers,
 policies.  The rest is refused before Keras sees it.
 """
 
+import copy
 import json
+import math
 import tempfile
 import zipfile
 from pathlib import Path
 
 import keras
+from keras.src.backend.common import global_state
 
 from keras_dd.config import UserError
 from keras_dd.rules import RULES
@@ -42,13 +45,13 @@ def load_model(path):
         with zipfile.ZipFile(path) as archive:
             config = json.loads(_member(archive, CONFIG, CONFIG_BYTES))
             _check(config, path)
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-            if not isinstance(model, keras.Model) or not model.built:
-                raise _refused(
-                    path, type(model).__name__, "the file must hold one built functional or sequential model"
-                )
-            limit = 2**24 + 16 * model.count_params()  # float32 and Adam's moments; HDF5's own pages
+            count = _count(config, path)
+            # float32 and Adam's moments; HDF5's own pages.  And weights do not compress: a file cannot hold many more.
+            limit = 2**24 + min(16 * count, 4 * path.stat().st_size)
             weights = _member(archive, WEIGHTS, limit)
+            if len(weights) < count:
+                raise _refused(path, f"{count:,} weights", f"there are only {len(weights):,} bytes of them in the file")
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / WEIGHTS).write_bytes(weights)
             model.load_weights(Path(folder) / WEIGHTS)
@@ -58,6 +61,22 @@ def load_model(path):
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise UserError(f"model {str(path)!r} cannot be read ({reason}): save it again with model.save()") from error
     return model
+
+
+def _count(config, path):
+    """Weights that building the model would make, also of layers that lead nowhere.
+
+    None is allocated: a few bytes of config can ask for more than there is.
+    """
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)  # Keras empties it
+        variables = global_state.get_global_attribute("uninitialized_variables", [])
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])  # or Keras would still allocate them later
+    if not isinstance(model, keras.Model) or not model.built:
+        raise _refused(path, type(model).__name__, "the file must hold one built functional or sequential model")
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def _member(archive, name, limit):
@@ -90,6 +109,8 @@ def _check_class(config, path):
     called = config.get("name") or (inner.get("name") if isinstance(inner, dict) else None) or "?"
     if not (isinstance(name, str) and isinstance(module, str | None) and isinstance(called, str)):
         raise _refused(path, "?", "its config is not one that Keras writes")
+    if name in ("__numpy__", "__tensor__") and isinstance(inner, dict):
+        keras.backend.standardize_dtype(inner.get("dtype"))  # an error for such as numpy's S1000000000, a GB a value
     if name == "Lambda" or name == "__lambda__":
         raise _refused(path, f"{called!r} (Lambda)", "it would run code from the file")
     known = (

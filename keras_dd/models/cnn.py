@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_dd.config import WIDTH
+from keras_dd.models.arguments import checked
 
 conv5x5 = partial(layers.Conv2D, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal")
 
@@ -24,6 +25,7 @@ def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3)):
 
     Source: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), Fig. 1.
     """
+    width, classes, image_shape = checked(width, classes, image_shape)
     x = inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
     for number, filters in enumerate((width, 2 * width), start=1):

@@ -5,7 +5,8 @@ from functools import partial
 import keras
 from keras import layers
 
-from keras_dd.config import SHORTCUTS, WIDTH, UserError, unknown
+from keras_dd.config import SHORTCUTS, WIDTH, UserError, unknown, whole
+from keras_dd.models.arguments import checked
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
@@ -79,6 +80,8 @@ def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut=
 
     Source: He et al., "Deep residual learning for image recognition" (2015), sec. 4.2.
     """
+    depth = whole("depth", depth)
+    width, classes, image_shape = checked(width, classes, image_shape)
     if depth < 8 or (depth - 2) % 6:
         below = max(8, depth - (depth - 2) % 6)
         raise UserError(f"depth {depth} of a resnet must be 6n+2, n at least 1: try {below} or {below + 6}")
