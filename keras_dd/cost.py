@@ -10,12 +10,12 @@ from keras_dd.graph import replay
 MIB = 2**20
 # Adam keeps two moments beside each weight and its gradient.
 COPIES_OF_A_WEIGHT = 4
-# Each tensor that waits for the backward pass has a gradient there.  That not all of these live at once makes up for
-# what the allocator wastes: measured are 1.2 to 2.2 times the tensors that wait.
-COPIES_OF_A_TENSOR = 2
+# Measured on CPUs: the peak holds each tensor that waits for the backward pass, and three quarters of their sum once
+# more in gradients, scratch and what the allocator wastes (0.2 to 1.2 of it).
+COPIES_OF_A_TENSOR = 1.75
 # Tensors of its size that batch normalization keeps: its input.
 KEPT_BY_BATCH_NORM = 1
-# Measured on CPUs: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
+# Measured too: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
 # the convolutions, threads and waiting batches, a process.
 BYTES_OF_A_CALL = 1.1 * MIB
 BYTES_OF_A_PROCESS = 100 * MIB
@@ -71,16 +71,15 @@ def training_bytes(networks, batch_size):
 
     On top of what Python, TensorFlow, the built networks and the data set take already, it is about
 
-        100 MiB + sum over networks of (1.1 MiB * calls + 16 * parameters + 2 * batch_size * kept)
+        100 MiB + sum over networks of (1.1 MiB * calls + 16 * parameters + 1.75 * batch_size * kept)
 
-    with 16 for a weight, its gradient and Adam's two moments of 4 bytes each, and 2 for a tensor and its gradient.
-    `kept` is what the backward pass reads again of one image: inputs of convolutions, dense layers and batch norm,
-    outputs of ReLUs, both of max-pooling, nothing of sums and of layers that only move numbers.  A tensor that two
-    layers read is kept once.
+    with 16 for a weight, its gradient and Adam's two moments of 4 bytes each, and 1.75 for a tensor and its gradient,
+    not all of which live at once.  `kept` is the bytes that the backward pass reads again of one image: inputs of
+    convolutions, dense layers and batch norm, outputs of ReLUs, both of max-pooling, nothing of sums and of layers that
+    only move numbers.  A tensor that two layers read is kept once.
 
-    The process, the calls and the 2 are fitted to what `figures/memory.py` measures, and err on the safe side: on one
-    CPU the estimates are 1.06 to 1.27 times the growth of the process.  On several devices each holds its part of the
-    batch or of the networks.
+    100 MiB, 1.1 MiB and 1.75 are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
+    30 % of the growth of the process.  On several devices each holds its part of the batch or of the networks.
     """
     total = BYTES_OF_A_PROCESS
     for network in networks:
