@@ -14,11 +14,13 @@ def plan(settings):
 
     def stage(name, stage, model, count):
         flops = count * cost.training_flops(model, images * stage.epochs)
-        memory = count * cost.training_bytes(model, s.batch_size)
         return (
             f"  {name:15}{stage.epochs:4} epochs x {steps} steps, learning rate {stage.learning_rate:g} "
-            f"({stage.schedule}), {flops:.2g} FLOPs, {memory / 2**20:,.0f} MiB"
+            f"({stage.schedule}), {flops:.2g} FLOPs"
         )
+
+    def memory(name, networks):
+        return f"  {name:18}{cost.training_bytes(networks, s.batch_size) / cost.MIB:9,.0f} MiB"
 
     lines = [
         f"{job.dataset.name}: {len(job.dataset.train):,} training images {'x'.join(map(str, job.dataset.image_shape))}"
@@ -33,9 +35,13 @@ def plan(settings):
             f"{job.devices[(k - 1) % len(job.devices)]}"
             for k, b in enumerate(job.parts.boxes, start=1)
         ),
-        f"recipe {s.recipe}, batches of {s.batch_size} (memory is that of a training step, estimated from the graph):",
+        f"recipe {s.recipe}, batches of {s.batch_size}:",
         stage(f"{K} sub-networks", subnets, job.parts[0], K),
         stage("fine-tuning", finetune, job.model, 1),
+        "peak memory of training, estimated from the graph, on top of Python, TensorFlow and the images:",
+        memory("one sub-network", [job.parts[0]]),
+        memory(f"all {K} at once", job.parts),
+        memory("full network", [job.model]),
         "nothing was trained: leave out --dry-run to start",
     ]
     return "\n".join(lines)
