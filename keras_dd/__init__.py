@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
     from keras_dd.pipeline import fit
+    from keras_dd.widening import widen
 
 __version__ = "0.1.0"
-__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models", "reestimate"]
+__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models", "reestimate", "widen"]
 
-_HOMES = {"compose": "composition", "decompose": "decomposition", "fit": "pipeline", "reestimate": "batchnorm"}
+_HOMES = {
+    "compose": "composition",
+    "decompose": "decomposition",
+    "fit": "pipeline",
+    "reestimate": "batchnorm",
+    "widen": "widening",
+}
 
 
 def __getattr__(name):
