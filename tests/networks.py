@@ -1,7 +1,7 @@
 """The networks of `keras.applications` taken apart, composed and trained a step, and the page that tells of it.
 
-`python tests/networks.py [NAME ...]` measures the networks, all of them or those named, and writes docs/networks.json and
-docs/networks.md.
+`python tests/networks.py [NAME ...]` measures the networks, all of them or those named, and writes docs/networks.json
+and docs/networks.md.
 """
 
 import json
@@ -39,6 +39,34 @@ SIZES = {
     "EfficientNetB0": (48, 16),
     "ConvNeXtTiny": (48, 16),
 }
+
+
+HEAD = """\
+# Networks of keras.applications
+
+What `decompose(model, {parts})` and `compose` make of the networks of `keras.applications`, with `weights=None` and
+{classes} classes, on small images whose boxes are still large enough for their strides.  Each of them was given random
+weights and random batch-norm statistics, part by part, and composed; then the logits of the composed network were
+compared with the mean of the logits of its parts, all on whole images in inference mode.  And each was trained a step:
+its parts at once, and the composed network.
+
+This page and `networks.json` are written by `python tests/networks.py`, and compared with what comes out by
+`pytest -m networks tests/test_networks.py`, which takes ten minutes.  The common tests measure MobileNet, and count
+the parameters of the parts of the others.
+
+| network | image, px | box, px | parameters | of a part | largest difference of logits |
+| --- | --- | --- | --- | --- | --- |"""
+FOOT = """
+Parts of one network differ where its widths are no multiples of the number of parts.
+
+VGG16 has a Flatten: each weight behind it belongs to one position of the image.  Its composed network is the mean of
+its parts where each box is the whole image, as here; with smaller boxes a part cannot be applied to whole images, and
+there is nothing to compare.
+
+## Not carried
+
+| network | why, and the way out |
+| --- | --- |"""
 
 
 def build(name):
@@ -86,15 +114,14 @@ def logits(model, images):
 
 
 def train_a_step(subnets, composed, images):
-    """Every part and the composed network learn: the loss is a number, and no trained weight is left as it was."""
-    labels = np.arange(len(images)) % CLASSES
+    """Every part and the composed network learn: the loss is a number, and the weights are not what they were."""
+    images, labels = keras.ops.convert_to_tensor(images), keras.ops.arange(len(images)) % CLASSES
     at_once = Subnetworks(subnets)
-    at_once.compile(lambda: keras.optimizers.SGD(0.01), run_eagerly=True)
+    at_once.compile(lambda: keras.optimizers.SGD(0.01))
     compile_full(composed)
-    composed.run_eagerly = True
     for model, networks in ((at_once, at_once.subnets), (composed, [composed])):
         before = [network.get_weights() for network in networks]
-        logs = model.train_on_batch(images, labels, return_dict=True)
+        logs = model.train_step((images, labels))  # `fit` would compile it, which takes longer than a step
         assert np.isfinite(logs["loss"])
         for weights, network in zip(before, networks, strict=True):
             assert all(np.isfinite(weight).all() for weight in network.get_weights())
@@ -123,43 +150,14 @@ def _parameters(visit, k):
 
 def page(results):
     carried = {name: result for name, result in results.items() if "error" not in result}
-    lines = [
-        "# Networks of keras.applications",
-        "",
-        f"What `decompose(model, {PARTS})` and `compose` make of the networks of `keras.applications`, with "
-        f"`weights=None` and {CLASSES} classes, on the",
-        "smallest images whose boxes are large enough for their strides.  Each of them was given random weights and random "
-        "batch-norm statistics,",
-        "part by part, and composed; then the logits of the composed network were compared with the mean of the logits of "
-        "its parts, all on whole",
-        "images in inference mode.  And each was trained a step: its parts at once, and the composed network.",
-        "",
-        "This page and `networks.json` are written by `python tests/networks.py`, and compared with what comes out by",
-        "`pytest -m networks tests/test_networks.py`.  The common tests count the parameters again.",
-        "",
-        "| network | image, px | box, px | parameters | of a part | largest difference of logits |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [HEAD.format(parts=PARTS, classes=CLASSES)]
     for name, result in carried.items():
         least, most = min(result["parts"]), max(result["parts"])
         of_a_part = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         difference = f"{result['difference']:.0e} of {result['logits']:g}"
         cells = [name, result["image"], result["box"], f"{result['full']:,}", of_a_part, difference]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    lines += [
-        "",
-        "Parts of one network differ where its widths are no multiples of the number of parts.",
-        "",
-        "VGG16 has a Flatten: each weight behind it belongs to one position of the image.  Its composed network is the mean "
-        "of its parts where each",
-        "box is the whole image, as here; with smaller boxes a part cannot be applied to whole images, and there is nothing "
-        "to compare.",
-        "",
-        "## Not carried",
-        "",
-        "| network | why, and the way out |",
-        "| --- | --- |",
-    ]
+    lines.append(FOOT)
     lines += [f"| {name} | {result['error']} |" for name, result in results.items() if "error" in result]
     return "\n".join(lines) + "\n"
 
