@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_dd.decomposition import decompose
     from keras_dd.fused import accelerate
     from keras_dd.pipeline import fit
+    from keras_dd.widening import widen
 
 # With oneDNN's convolutions a small ResNet trains about twice as fast; by default TensorFlow has them only on CPUs with
 # neural-network instructions.  It reads this once, when it is imported.
@@ -35,6 +36,7 @@ __all__ = [
     "fit",
     "models",
     "reestimate",
+    "widen",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "decompose": "decomposition",
     "fit": "pipeline",
     "reestimate": "batchnorm",
+    "widen": "widening",
 }
 
 

@@ -6,18 +6,19 @@ import numpy as np
 from keras_dd.config import UserError
 from keras_dd.graph import image_of, is_softmax, replay
 from keras_dd.rules import Visit, rule_of
-from keras_dd.shares import Channels, Share, Window
+from keras_dd.shares import Channels, Deal, Share, Window
 
 # Activations that, like softmax, are not taken channel by channel.
 ACROSS_CHANNELS = (keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
 
-def walk(model, boxes):
+def walk(model, boxes, times=1):
     """Follow the index sets of all parts through a functional model.
 
     Args:
         model: a functional `keras.Model` with one image input (H, W, C) and class outputs.
         boxes: one `Box` a part: the positions of the image that it sees.
+        times: above 1, how often the one part repeats the channels: a network wider than the model.
 
     Returns:
         A list of `Visit`s in the order of computation: each names a layer and says which entries of its inputs and of
@@ -36,7 +37,7 @@ def walk(model, boxes):
         visits.append(Visit(name, operation, rule, inputs, output))
         return output
 
-    for output in replay(model, [_image_share(model, boxes)], visit):
+    for output in replay(model, [_image_share(model, boxes, Deal(len(boxes), times))], visit):
         if not isinstance(output.channels, Channels):
             raise UserError(
                 f"model {model.name!r} gives an image whose last axis is not its channels: end it in classes"
@@ -53,11 +54,11 @@ def _shares(values):
     return [value for value in keras.tree.flatten(values) if isinstance(value, Share)]
 
 
-def _image_share(model, boxes):
+def _image_share(model, boxes, deal):
     height, width, channels = image_of(model).shape[1:]
     rows = Window(height, boxes[0].height, tuple(float(box.top) for box in boxes))
     columns = Window(width, boxes[0].width, tuple(float(box.left) for box in boxes))
-    return Share((rows, columns, Channels.of_image(channels, len(boxes))))
+    return Share((rows, columns, Channels.of_image(channels, deal)))
 
 
 def _check(visit):
@@ -69,7 +70,7 @@ def _check(visit):
             f"layer {visit.name!r} is a softmax (or the like) over channels that the parts do not all see: use an "
             "activation that takes each channel by itself, as sigmoid"
         )
-    if visit.rule.weights is None or not operation.weights:
+    if visit.rule.weights is None or not operation.weights or channels.count == 1:
         return
     if channels.shared and channels.root is visit.inputs[0].channels.root:
         raise UserError(

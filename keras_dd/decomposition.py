@@ -27,13 +27,14 @@ class Decomposition(Sequence):
 def decompose(model, parts=4, overlap=None, grid=None):
     """Take a functional network apart into sub-networks of the same depth and topology.
 
-    Every hidden width is divided by `parts`; the head keeps its classes.  The sub-networks have fresh weights and the
+    Every hidden width is divided by `parts`, in parts of nearly equal width where it is no multiple of them; the head
+    keeps its classes.  The sub-networks have fresh weights and the
     layer names of `model`, which is not changed.
 
     Args:
         model: a functional `keras.Model` from images (H, W, C) to class scores; its layers are those of
             `keras_dd.rules.RULES`.
-        parts: the number of sub-networks K; it must divide every hidden width.
+        parts: the number of sub-networks K; no hidden width may be less.
         overlap: pixels that neighbouring boxes share; by default a quarter of the side.
         grid: (rows, columns) of the boxes; by default the one nearest to a square.
 
@@ -47,11 +48,15 @@ def decompose(model, parts=4, overlap=None, grid=None):
     """
     domains = boxes(image_of(model).shape[1:], parts, grid, overlap)
     visits = walk(model, domains)
-    subnets = tuple(_subnet(model, visits, box, k) for k, box in enumerate(domains))
+    names = [f"{model.name}_part{k}" for k in range(1, len(domains) + 1)]
+    subnets = tuple(
+        part_of(model, visits, box, k, name) for k, (box, name) in enumerate(zip(domains, names, strict=True))
+    )
     return Decomposition(subnets, domains)
 
 
-def _subnet(model, visits, box, k):
+def part_of(model, visits, box, k, name):
+    """Part k of a model whose `visits` were taken with these boxes, under a new name and with fresh weights."""
     configs = {visit.name: visit.rule.config(visit, k) for visit in visits}
     layers = {}
 
@@ -63,4 +68,4 @@ def _subnet(model, visits, box, k):
     image = image_of(model)
     inputs = keras.Input((box.height, box.width, image.shape[-1]), dtype=image.dtype, name=image.name)
     outputs = replay(model, [inputs], call)
-    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=f"{model.name}_part{k + 1}")
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=name)

@@ -9,7 +9,8 @@ def replay(model, inputs, call):
     """Run the graph of a functional model on `inputs`, with `call` in the place of every operation.
 
     The values may be anything: Keras tensors (then this builds a network), or the index sets of `shares.py` (then it
-    follows them through the network).  Models nested in the model are entered, so `call` sees plain operations only.
+    follows them through the network).  Models nested in the model are entered, so `call` sees plain operations only;
+    a flag `training` that they are called with goes to the layers in them.
 
     Args:
         model: a functional or sequential `keras.Model`.
@@ -20,16 +21,19 @@ def replay(model, inputs, call):
     Returns:
         The list of values of `model.outputs`.
     """
-    return _replay(model, inputs, call, prefix="")
+    return _replay(model, inputs, call, prefix="", flags={})
 
 
-def _replay(model, inputs, call, prefix):
+def _replay(model, inputs, call, prefix, flags):
     values = {id(tensor): value for tensor, value in zip(_functional(model).inputs, inputs, strict=True)}
     for node in _nodes(model):
         args, kwargs = node.arguments.fill_in(values)
         operation, name = node.operation, prefix + node.operation.name
+        if getattr(operation, "_call_has_training_arg", False):
+            kwargs |= flags
         if isinstance(operation, keras.Model):
-            outputs = _replay(operation, keras.tree.flatten(args), call, prefix=f"{name}.")
+            flag = {"training": kwargs["training"]} if kwargs.get("training") is not None else {}
+            outputs = _replay(operation, keras.tree.flatten(args or kwargs["inputs"]), call, f"{name}.", flag)
         else:
             outputs = keras.tree.flatten(call(name, operation, *args, **kwargs))
         values.update(zip(map(id, node.outputs), outputs, strict=True))
@@ -91,8 +95,8 @@ def again(operation, **changes):
         return type(operation).from_config(config)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"layer {operation.name!r} ({type(operation).__name__}) cannot be made again from its config: give its own "
-            "functions to keras.saving.register_keras_serializable"
+            f"layer {operation.name!r} ({type(operation).__name__}) cannot be made again from its config: let its "
+            "class take what get_config gives, and give its own functions to keras.saving.register_keras_serializable"
         ) from error
 
 

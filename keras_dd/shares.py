@@ -50,24 +50,50 @@ def _output(length, kernel, stride, padding):
     return output, max((output - 1) * stride + kernel - length, 0) // 2
 
 
-class Channels:
-    """Which of `length` channels belong to each of `count` parts.
+@dataclass(frozen=True)
+class Deal:
+    """How channels are dealt: to `count` parts that share them out, or `times` over to the one part that repeats them.
 
-    A layer that makes new channels leaves it open how they are dealt, because a layer further on may ask for an order
-    (an Add wants the order of its other branch).  Reading `part(k)` settles it; by default parts get equal runs, one
-    after the other.  `maker` names the layer, for errors.
+    With `times` > 1 the part is a network wider than the full one: its index sets name some channels more than once.
     """
 
-    def __init__(self, length, count, maker, parts=None, image=False):
-        self.length, self.count, self.maker = length, count, maker
+    count: int
+    times: float = 1
+
+    def __str__(self):
+        return f"{self.count} parts" if self.times == 1 else f"a network {self.times:g} times as wide"
+
+    def runs(self, length, count=None):
+        """`length` channels in `count` runs of nearly equal length (the first are the longer), each repeated in place.
+
+        Repeated in place (0 0 1 1, not 0 1 0 1), the channels of a group stay together.
+        """
+        total = round(length * self.times)
+        return np.array_split(np.arange(total) * length // max(total, 1), count or self.count)
+
+
+class Channels:
+    """Which of `length` channels belong to each of the parts of `deal`.
+
+    A layer that makes new channels leaves it open how they are dealt, because a layer further on may ask for an order
+    (an Add wants the order of its other branch).  Reading `part(k)` settles it; by default parts get runs of nearly
+    equal length, one after the other.  `maker` names the layer, for errors.
+    """
+
+    def __init__(self, length, deal, maker, parts=None, image=False):
+        self.length, self.deal, self.maker = length, deal, maker
         self._parts = parts
         self._same = None
         self.image = image  # every part reads all channels of the image
         self.head = False  # every part has all channels of the output, and the full network their mean
 
     @classmethod
-    def of_image(cls, length, count):
-        return cls(length, count, "the image", [np.arange(length)] * count, image=True)
+    def of_image(cls, length, deal):
+        return cls(length, deal, "the image", [np.arange(length)] * deal.count, image=True)
+
+    @property
+    def count(self):
+        return self.deal.count
 
     @property
     def root(self):
@@ -99,12 +125,12 @@ class Channels:
     def part(self, k):
         root = self.root
         if root.is_open:
-            if root.length % root.count:
+            if root.length < root.count:
                 raise UserError(
-                    f"layer {root.maker!r} has {root.length} channels, which {root.count} parts do not divide: "
-                    f"make its width a multiple of {root.count}, or use another number of parts"
+                    f"layer {root.maker!r} has {root.length} channels, fewer than the {root.count} parts: make it "
+                    f"{root.count} channels wide or more, or use fewer parts"
                 )
-            root._parts = np.split(np.arange(root.length), root.count)
+            root._parts = root.deal.runs(root.length)
         return root._parts[k]
 
     def parts(self):

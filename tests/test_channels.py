@@ -20,10 +20,25 @@ from keras_dd.channels import walk
 from keras_dd.config import UserError
 from keras_dd.graph import operations
 from keras_dd.rules import RULES
-from keras_dd.shares import Channels, Share, Window
+from keras_dd.shares import Channels, Deal, Share, Window
 
 SIDE = 8
 conv = functools.partial(layers.Conv2D, padding="same")
+
+
+class Wide(layers.Conv2D):
+    """Sets options and no more."""
+
+    def __init__(self, filters=8, kernel_size=3, padding="same", **options):
+        super().__init__(filters, kernel_size, padding=padding, **options)
+
+    def area(self):
+        return self.kernel_size[0] * self.kernel_size[1]
+
+
+class Doubled(Wide):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
 
 
 def network(body, width=16):
@@ -81,10 +96,15 @@ def pooling(x):
     return layers.Dense(8)(layers.Concatenate()(vectors))
 
 
+def zero_channels(x, count, name=None):
+    """`count` zero channels before the others and as many behind them."""
+    x = layers.ZeroPadding2D(((count, count), (0, 0)), name=name)(layers.Permute((3, 1, 2))(x))
+    return layers.Permute((2, 3, 1))(x)
+
+
 def identity_shortcut(x):
     """Zero channels on both sides of the others: the branch that it is added to has to take their order."""
-    short = layers.Permute((3, 1, 2))(layers.AveragePooling2D(1, strides=2)(x))
-    short = layers.Permute((2, 3, 1))(layers.ZeroPadding2D(((8, 8), (0, 0)))(short))
+    short = zero_channels(layers.AveragePooling2D(1, strides=2)(x), 8)
     x = layers.Add()([layers.BatchNormalization()(conv(32, 3, strides=2)(x)), short])
     return layers.Add()([conv(32, 1)(layers.DepthwiseConv2D(3, padding="same")(x)), x])
 
@@ -116,6 +136,16 @@ def nested_deeper(x):
 def operators(x):
     x = ops.relu(conv(16, 3)(x) + x) * 0.5 - ops.sigmoid(x / 2.0)
     return ops.maximum(ops.silu(x), ops.minimum(conv(16, 1)(x), 1.0 - x))
+
+
+def operations_on_axes(x):
+    """The operations that count the batch as axis 0."""
+    x = ops.concatenate([x, conv(8, 3)(x)], axis=-1)
+    x = ops.transpose(ops.reshape(conv(8, 3)(x), (-1, SIDE * SIDE, 8)), (0, 2, 1))
+    x = conv(8, 3)(ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, SIDE, SIDE, 8))[:, ::2, 1:-1])
+    gate = ops.sigmoid(ops.max(ops.square(x), axis=[1, 2], keepdims=True))
+    x = ops.mean(ops.expand_dims(x * gate, 1), axis=(1, 2))
+    return ops.sum(x, axis=1)
 
 
 def one_by_one(*chain):
@@ -176,6 +206,7 @@ BODIES = {
     "activations": one_by_one(
         layers.ReLU(6), conv(16, 3), layers.LeakyReLU(0.2), layers.ELU(), layers.Activation("gelu"), layers.Identity()
     ),
+    "a subclass that sets options": one_by_one(Wide(16), Wide(12, name="mine")),
     "pooling": pooling,
     "merging": merging,
     "concatenate": growing,
@@ -211,6 +242,7 @@ BODIES = {
     "constants": constants,
     "squeeze and excite": squeeze_and_excite,
     "operators": operators,
+    "keras.ops": operations_on_axes,
     "inputs by name": lambda x: conv(8, 3)(inputs=layers.Concatenate()(inputs=[x, conv(8, 3)(x)])),
     "nested models": nested,
     "nested models, deeper": nested_deeper,
@@ -243,11 +275,22 @@ IN_HALVES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "parts"), [*((body, 4) for body in BODIES), *((body, 2) for body in IN_HALVES)])
+# Where K is 3 it divides no width.
+IN_THIRDS = [
+    *("groups that the parts divide", "2 groups", "3 groups", "separable", "group norm", "concatenate", "flatten"),
+    *("shuffle", "identity shortcut", "constants", "keras.ops"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [*((body, 4) for body in BODIES), *((body, 2) for body in IN_HALVES), *((body, 3) for body in IN_THIRDS)],
+)
 def test_the_composed_network_is_the_mean_of_its_subnetworks(body, parts, rng):
     model = network_of(body)
     subnets = [randomize(subnet, rng) for subnet in decomposed(model, parts)]
-    assert subnets[0].get_layer("stem").filters == 16 // parts
+    widths = [subnet.get_layer("stem").filters for subnet in subnets]
+    assert sum(widths) == 16 and (parts == 3 or set(widths) == {16 // parts})
     assert_mean(compose(subnets, model), subnets, rng.normal(0, 1, (3, SIDE, SIDE, 3)).astype("float32"))
 
 
@@ -374,13 +417,31 @@ ERRORS = {
         r"'double' \(Activation\) cannot be made again.*register_keras_serializable",
     ),
     "an unknown operation": (lambda x: ops.cumsum(x, axis=1), r"'cumsum.*' \(Cumsum\).*add a rule"),
-    "a width that 4 does not divide": (
-        lambda x: conv(18, 3, name="odd")(x),
-        r"'odd' has 18 channels, which 4 parts do not divide: make its width a multiple of 4",
+    "a subclass that computes in its own way": (
+        lambda x: Doubled(8, 3, name="mine")(x),
+        r"'mine' \(Doubled\) is a Conv2D with its own call: if its weights .*RULES\[Doubled\] = RULES\[Conv2D\]",
     ),
-    "a dense width that 4 does not divide": (
-        lambda x: layers.Dense(6, name="odd")(layers.Flatten()(x)),
-        r"'odd' has 6 channels, which 4 parts do not divide: make its width a multiple of 4",
+    "a mean over channels": (
+        lambda x: ops.mean(x, axis=-1, keepdims=True) * x,
+        r"'mean.*' reduces axes \[3\], among them the batch or channels .*: reduce rows and columns only",
+    ),
+    "a slice of channels": (lambda x: x[..., :8], r"'get_item.*' takes .*: only slices of rows and columns"),
+    "a slice from one position on to another": (
+        lambda x: x[:, 1:5],
+        r"'get_item.*' takes .* leave out some at the ends",
+    ),
+    "a slice that leaves nothing": (lambda x: x[:, 3:-3], r"'get_item.*' cuts a part's box away: use fewer parts or a"),
+    "a transposed batch": (
+        lambda x: ops.transpose(ops.transpose(x, (1, 0, 2, 3)), (1, 0, 2, 3)),
+        r"'transpose.*' moves the batch axis: leave axis 0",
+    ),
+    "a width of fewer channels than parts": (
+        lambda x: conv(3, 3, name="thin")(x),
+        r"'thin' has 3 channels, fewer than the 4 parts: make it 4 channels wide or more, or use fewer parts",
+    ),
+    "a dense width of fewer channels than parts": (
+        lambda x: layers.Dense(3, name="thin")(layers.Flatten()(x)),
+        r"'thin' has 3 channels, fewer than the 4 parts: make it 4 channels wide or more, or use fewer parts",
     ),
     "branches dealt differently": (
         two_orders,
@@ -411,12 +472,12 @@ ERRORS = {
         r"'grouped' has 3 groups of 16 channels, which cannot be dealt to 4 parts.*choose groups",
     ),
     "filters of groups that cannot be dealt": (
-        lambda x: conv(6, 3, groups=2, name="grouped")(x),
-        r"'grouped' has 3 filters a group, which the 2 parts that share a group do not divide: .* a multiple of 4",
+        lambda x: conv(2, 3, groups=2, name="grouped")(x),
+        r"'grouped' has 1 filters a group, fewer than the 2 parts that share a group: .* filters 4 or more",
     ),
     "group norm across parts": (
         lambda x: layers.GroupNormalization(2, name="norm")(x),
-        r"'norm' has 2 groups, which cannot be dealt whole to 4 parts: make the number of groups a multiple of 4",
+        r"'norm' has 2 groups, which cannot be dealt whole to 4 parts: make the number of groups a multiple of the",
     ),
     "one slope for all channels": (
         lambda x: layers.PReLU(shared_axes=[1, 2, 3], name="slope")(x),
@@ -473,11 +534,9 @@ ERRORS = {
         lambda x: conv(8, 1)(layers.Reshape((SIDE // 2, SIDE * 2, 16), name="mix")(x)),
         r"'mix' mixes positions and channels",
     ),
-    "zero channels that 4 parts do not divide": (
-        lambda x: conv(8, 1)(
-            layers.Permute((2, 3, 1))(layers.ZeroPadding2D(((2, 2), (0, 0)), name="pad")(layers.Permute((3, 1, 2))(x)))
-        ),
-        r"'pad' adds 2 and 2 zero channels that 4 parts do not divide: make the width a multiple of 8",
+    "zero channels too few to even parts out": (
+        lambda x: conv(8, 1)(zero_channels(layers.Concatenate()([conv(5, 1)(x), conv(5, 1)(x)]), 1, name="pad")),
+        r"'pad' adds 1 and 1 zero channels, too few to make 4 parts of like width: make its width a multiple",
     ),
     "a layer called on two orders of channels": (
         shared_conv,
@@ -558,6 +617,18 @@ def test_a_layer_called_twice_on_like_channels_is_composed(rng):
     assert_mean(compose(subnets, model), subnets, images_for(model, rng) / 255)
 
 
+def test_a_nested_model_keeps_its_training_flag(rng):
+    """Dropout that is always on, as for Monte Carlo estimates: it is on in the sub-networks too."""
+    inner = keras.Input((SIDE, SIDE, 16))
+    body = keras.Model(inner, layers.Dropout(0.5)(keras.Sequential([conv(16, 3), layers.Dropout(0.5)])(inner)))
+    images = rng.normal(0, 1, (3, SIDE, SIDE, 3)).astype("float32")
+    for flag in (True, False):
+        model = network(lambda x: body(x, training=flag))  # noqa: B023
+        part = decomposed(model, 4)[0]
+        differ = [not np.allclose(each(images), each(images)) for each in (model, part)]
+        assert differ == [flag, flag]
+
+
 def test_a_layer_of_two_models_is_refused():
     """It would be one layer in the full network and two in the sub-networks."""
     layer = conv(16, 3, name="shared")
@@ -613,8 +684,8 @@ def test_windows_begin_at_whole_positions_within_the_image():
 
 
 def test_channels_are_dealt_in_equal_runs_unless_another_order_is_asked_for():
-    plain, asked = (Channels(6, 2, name, None) for name in "ab")
-    order = Channels(6, 2, "c", [np.array([0, 2, 4]), np.array([1, 3, 5])])
+    plain, asked = (Channels(6, Deal(2), name) for name in "ab")
+    order = Channels(6, Deal(2), "c", [np.array([0, 2, 4]), np.array([1, 3, 5])])
     assert asked.join(order) and plain.is_open
     assert [part.tolist() for part in plain.parts()] == [[0, 1, 2], [3, 4, 5]]
     assert [part.tolist() for part in asked.parts()] == [[0, 2, 4], [1, 3, 5]]

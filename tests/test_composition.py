@@ -221,6 +221,37 @@ def test_unknown_off_diagonal_is_refused():
         compose(decompose(model, 2), model, off_diagonal="ones")
 
 
+# Other widths and more parts.
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "identity"])
+@pytest.mark.parametrize("parts", [3, 5])
+def test_parts_of_unequal_width_compose_to_their_mean(parts, shortcut, rng):
+    """The head is divided by K whatever the widths of the parts."""
+    model = resnet(8, 7, CLASSES, (8, 8, 3), shortcut)
+    subnets = [randomize(subnet, rng) for subnet in decompose(model, parts, overlap=8)]
+    assert_mean(compose(subnets, model), subnets, images_for(model, rng))
+
+
+def test_16_parts_as_4_of_4_compose_twice_to_what_they_compose_to_at_once(rng):
+    model = cnn(16, CLASSES, (8, 8, 3))
+    quarters = decompose(model, 4, overlap=8)
+    parts = [decompose(quarter, 4, overlap=8) for quarter in quarters]
+    everyone = [randomize(part, rng) for four in parts for part in four]
+    twice = compose([compose(four, quarter) for four, quarter in zip(parts, quarters, strict=True)], model)
+    assert_mean(twice, everyone, images_for(model, rng))
+    once = compose(everyone, model)
+    for a, b in zip(twice.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_parts_of_a_part_see_boxes_of_its_box():
+    quarter = decompose(cnn(16), 4, overlap=0)[0]
+    assert [(box.top, box.left, box.height) for box in decompose(quarter, 4, overlap=0).boxes] == [
+        (top, left, 8) for top in (0, 8) for left in (0, 8)
+    ]
+
+
 # Sub-networks from elsewhere.
 
 

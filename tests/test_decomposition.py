@@ -57,6 +57,15 @@ def test_the_resnet_decomposes_into_itself_at_less_width(shortcut, depth, width,
         assert [x.output.shape for x in subnet.layers] == [x.output.shape for x in narrow.layers]
 
 
+@pytest.mark.parametrize("parts", [3, 5, 7])
+def test_parts_of_a_width_that_they_do_not_divide_are_of_nearly_equal_width(parts):
+    """And their sum is the full width."""
+    subnets = decompose(resnet(8, 16, image_shape=(20, 20, 3)), parts, overlap=20)
+    for name, width in (("stem_conv", 16), ("stack2_block1_1_conv", 32), ("stack3_block1_shortcut_conv", 64)):
+        widths = [subnet.get_layer(name).filters for subnet in subnets]
+        assert sum(widths) == width and max(widths) - min(widths) == 1
+
+
 def test_fig_1():
     """16x16 input, 4, 8, dense 32, dense 10."""
     (part, *_) = decompose(cnn(), 4, overlap=0)
@@ -142,7 +151,7 @@ def test_parts_have_the_constants_of_their_own_channels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parts": 3}, "'conv2' has 32 channels, which 3 parts do not divide"),
+        ({"parts": 20}, "'conv1' has 16 channels, fewer than the 20 parts: make it 20 channels wide or more"),
         ({"parts": 0}, "parts is 0"),
         ({"parts": 4, "grid": (2, 3)}, "grid 2x3 has 6 boxes but parts is 4"),
         ({"parts": 4, "overlap": 7}, "overlap 7 .*with overlap 4 or 6 or 8"),

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from conftest import images_for, randomize, scores
 
+from keras_dd.boxes import boxes
+from keras_dd.channels import walk
 from keras_dd.config import UserError
-from keras_dd.models import DEPTHS, MODELS, cnn, resnet
+from keras_dd.decomposition import part_of
+from keras_dd.models import DEPTHS, MODELS, STACKS, bottleneck, cnn, resnet
 
 
 def trainable(build, *args, **kwargs):
@@ -25,6 +28,8 @@ COUNTS = {
     "resnet44": 661_338,
     "resnet56": 855_770,
     "resnet110": 1_730_714,
+    "resnet50": 1_486_106,
+    "resnet101": 2_682_906,
 }
 IDENTITY = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
 
@@ -35,7 +40,7 @@ def test_every_model_has_its_published_count(name):
 
 
 def test_no_model_is_missed():
-    assert set(COUNTS) == set(MODELS) == {"cnn", *(f"resnet{depth}" for depth in DEPTHS)}
+    assert set(COUNTS) == set(MODELS) == {"cnn", *(f"resnet{depth}" for depth in (*DEPTHS, 50, 101))}
     assert DEPTHS == (8, 14, 20, 32, 44, 56, 110)
 
 
@@ -84,7 +89,50 @@ def test_moving_statistics_are_not_trained():
     assert model.count_params() == 269_722 + 2 * channels
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet14"])
+def bottleneck_by_hand(depth, width, shortcut, classes):
+    count, before = 49 * 3 * width + 2 * width, width
+    for number, blocks in enumerate(STACKS[depth]):
+        inner, outer = width * 2**number, 4 * width * 2**number
+        # 1x1, 3x3 and 1x1 kernels, gamma and beta.
+        each = 9 * inner**2 + inner * outer + 4 * inner + 2 * outer
+        count += blocks * each + inner * before + (blocks - 1) * inner * outer
+        count += (before * outer + 2 * outer) * (shortcut == "projection")
+        before = outer
+    return count + (before + 1) * classes
+
+
+@pytest.mark.parametrize(
+    ("depth", "classes", "count"),
+    [(50, 1000, 25_557_032), (101, 1000, 44_549_160), (50, 101, 23_714_981), (101, 101, 42_707_109)],
+)
+def test_resnets_of_bottlenecks_have_their_published_counts(depth, classes, count):
+    """25.6 and 44.5 million for ImageNet; Food-101 has 101 classes."""
+    assert bottleneck_by_hand(depth, 64, "projection", classes) == count
+    assert bottleneck_by_hand(depth, 16, "projection", 10) == COUNTS[f"resnet{depth}"]
+    if (depth, classes) == (50, 1000):  # the others are the same code, and slow to build
+        assert trainable(bottleneck, depth, 64, classes) == count
+
+
+def test_bottlenecks_with_identity_shortcuts():
+    assert trainable(bottleneck, 50, 8, 7, (32, 32, 3), "identity") == bottleneck_by_hand(50, 8, "identity", 7)
+
+
+@pytest.mark.parametrize(("depth", "parts", "box"), [(50, 4, (140, 140)), (50, 8, (140, 98)), (101, 8, (140, 98))])
+def test_the_papers_parts_of_resnet50_and_101(depth, parts, box):
+    """Boxes 2x2 and 2x4 of 224x224, and a part with the very shapes of a network of 1/K of the width."""
+    with keras.StatelessScope():
+        domains = boxes((224, 224, 3), parts)
+        assert {(b.height, b.width) for b in domains} == {box}
+        model = MODELS[f"resnet{depth}"](width=64, classes=101, image_shape=(224, 224, 3))
+        assert model.output_shape == (None, 101) and model.get_layer("stack4_block3_relu").output.shape[1:3] == (7, 7)
+        last = part_of(model, walk(model, domains), domains[-1], parts - 1, "part")
+        narrow = bottleneck(depth, 64 // parts, 101, (*box, 3))
+    for mine, its in zip(last.layers, narrow.layers, strict=True):
+        assert (mine.name, type(mine), mine.output.shape) == (its.name, type(its), its.output.shape)
+        assert [w.shape for w in mine.weights] == [w.shape for w in its.weights]
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet14", "resnet50"])
 def test_a_model_takes_raw_images_and_gives_logits(name, rng):
     model = MODELS[name](width=8, classes=7, image_shape=(16, 24, 1))
     assert model.input_shape == (None, 16, 24, 1) and model.output_shape == (None, 7)
@@ -119,12 +167,15 @@ def test_the_cnn_is_that_of_fig_1():
         ({"depth": 18}, "depth 18 of a resnet must be 6n.2.*try 14 or 20"),
         ({"depth": 2}, "depth 2 of a resnet must be 6n.2.*try 8 or 14"),
         ({"depth": -4}, "depth -4 .*try 8 or 14"),
+        ({"depth": 34, "build": bottleneck}, "depth 34 of a bottleneck resnet is not known: it is 50 or 101"),
+        ({"shortcut": "identify", "build": bottleneck}, "unknown shortcut 'identify': did you mean 'identity'"),
         ({"shortcut": "identify"}, "unknown shortcut 'identify': did you mean 'identity'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options, message):
+    build = options.pop("build", resnet)
     with pytest.raises(UserError, match=message):
-        resnet(**options)
+        build(**options)
 
 
 # The CIFAR ResNet of He et al. as published PyTorch weights have it, in numpy.

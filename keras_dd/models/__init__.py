@@ -2,9 +2,11 @@
 
 from functools import partial
 
+from keras_dd.models.bottleneck import STACKS, bottleneck
 from keras_dd.models.cnn import cnn
 from keras_dd.models.resnet import DEPTHS, resnet
 
 MODELS = {"cnn": cnn} | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
+MODELS |= {f"resnet{depth}": partial(bottleneck, depth) for depth in STACKS}
 
-__all__ = ["MODELS", "cnn", "resnet"]
+__all__ = ["MODELS", "bottleneck", "cnn", "resnet"]

@@ -42,6 +42,9 @@ def shortcut_identity(x, filters, stride, name):
     return layers.Permute((2, 3, 1), name=f"{name}_shortcut_channels_last")(x)
 
 
+MAKE_SHORTCUT = {"projection": shortcut_projection, "identity": shortcut_identity}
+
+
 def block(x, filters, stride, shortcut, name):
     """ReLU(shortcut + [3x3, BN, ReLU, 3x3, BN])."""
     short = x if stride == 1 else shortcut(x, filters, stride, name)
@@ -87,7 +90,7 @@ def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut=
         raise UserError(f"depth {depth} of a resnet must be 6n+2, n at least 1: try {below} or {below + 6}")
     if shortcut not in SHORTCUTS:
         raise unknown("shortcut", shortcut, SHORTCUTS)
-    make_shortcut = {"projection": shortcut_projection, "identity": shortcut_identity}[shortcut]
+    make_shortcut = MAKE_SHORTCUT[shortcut]
     blocks = (depth - 2) // 6
     x = inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)

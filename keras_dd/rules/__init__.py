@@ -7,7 +7,7 @@ for one that behaves like another.
 from keras import layers
 
 from keras_dd.config import UserError
-from keras_dd.rules import moves, weights
+from keras_dd.rules import moves, ops, weights
 from keras_dd.rules.base import Placement, Rule, Visit
 
 __all__ = ["RULES", "Placement", "Rule", "Visit", "rule_of"]
@@ -53,25 +53,59 @@ RULES = {
         POINTWISE,
     ),
     # The classes of keras.ops, as `x + y` and `keras.ops.relu(x)` put them into a functional model.
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum"), MERGED),
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Power"), MERGED),
     **dict.fromkeys(
         ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "HardSilu", "Gelu", "Sigmoid", "HardSigmoid", "Tanh"),
         POINTWISE,
     ),
+    **dict.fromkeys(
+        ("Softplus", "Exp", "Log", "Sqrt", "Square", "Absolute", "Negative", "Clip", "Cast"),
+        POINTWISE,
+    ),
+    **dict.fromkeys(("Mean", "Max", "Min", "Sum"), Rule(ops.reduce)),
+    "Concatenate": Rule(moves.concatenate),
+    "Reshape": Rule(moves.regroup, ops.reshape_config),
+    "Transpose": Rule(ops.transpose),
+    "ExpandDims": Rule(ops.expand),
+    "GetItem": Rule(ops.get_item),
 }
+
+# What a subclass may define and still be the layer that it is a subclass of.
+HARMLESS = {"get_config", "from_config"}
 
 
 def rule_of(name, operation):
-    """The rule of an operation; layers are looked up by class, `keras.ops` by the name of theirs."""
-    key = type(operation) if isinstance(operation, layers.Layer) else type(operation).__name__
-    if key in RULES:
-        return RULES[key]
+    """The rule of an operation; layers are looked up by class, `keras.ops` by the name of theirs.
+
+    A subclass of a layer has its rule where it only sets options: it may define `__init__`, `get_config` and methods of
+    its own, but override nothing that computes.
+    """
+    kind = type(operation)
+    if not isinstance(operation, layers.Layer):
+        if kind.__name__ in RULES:
+            return RULES[kind.__name__]
+    elif base := next((c for c in kind.__mro__ if c in RULES), None):
+        changed = _overridden(kind, base)
+        if not changed:
+            return RULES[base]
+        raise UserError(
+            f"layer {name!r} ({kind.__name__}) is a {base.__name__} with its own {' and '.join(changed)}: if its "
+            f"weights and channels are still those of a {base.__name__}, set "
+            f"keras_dd.rules.RULES[{kind.__name__}] = RULES[{base.__name__}]"
+        )
     if isinstance(operation, layers.LayerNormalization):
         raise UserError(
             f"layer {name!r} (LayerNormalization) normalises over channels that the parts do not all see: use "
             "BatchNormalization, or GroupNormalization with a number of groups that the number of parts divides"
         )
     raise UserError(
-        f"layer {name!r} ({type(operation).__name__}) cannot be dealt to parts: replace it by the layers named in "
+        f"layer {name!r} ({kind.__name__}) cannot be dealt to parts: replace it by the layers named in "
         "keras_dd.rules.RULES, or add a rule for it there"
     )
+
+
+def _overridden(kind, base):
+    """What the classes from `kind` up to `base` define anew of what `base` has, constructor and config left out."""
+    classes = kind.__mro__[: kind.__mro__.index(base)]
+    names = {name for c in classes for name in vars(c) if hasattr(base, name)} - HARMLESS
+    return sorted(name for name in names if name == "__call__" or not name.startswith("__"))

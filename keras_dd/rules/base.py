@@ -7,18 +7,20 @@ from typing import NamedTuple
 import keras
 
 from keras_dd.config import UserError
-from keras_dd.shares import Channels, Share
+from keras_dd.shares import Channels, Share, Window
 
 
 class Placement(NamedTuple):
     """`full_weight[full]` is `part_weight[part]`; both are numpy indices.
 
     At the head, where every part has all output channels, `averaged` weights are divided by the number of parts.
+    `sums` marks a kernel that is multiplied with the input's channels and summed over them, along its axis -2.
     """
 
     full: tuple
     part: object = ...
     averaged: bool = True
+    sums: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,13 @@ def slide(operation, share, size):
         window.slide(r, stride, operation.padding, operation.name)
         for window, r, stride in zip(share.windows, reach, operation.strides, strict=True)
     )
+
+
+def point(deal):
+    """An image axis of one position."""
+    return Window(1, 1, (0.0,) * deal.count)
+
+
+def output_shape(operation, shape):
+    """The shape that a layer or a `keras.ops` operation makes of `shape`, both without the batch axis."""
+    return tuple(operation.compute_output_spec(keras.KerasTensor((None, *shape))).shape[1:])

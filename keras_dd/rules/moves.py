@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_dd.config import UserError
-from keras_dd.rules.base import slide, with_channels
+from keras_dd.rules.base import output_shape, point, slide, with_channels
 from keras_dd.shares import Channels, Share, Window
 
 
@@ -42,8 +42,7 @@ def pool(operation, x):
 
 def global_pool(operation, x):
     x = with_channels(operation, x)
-    point = Window(1, 1, (0.0,) * x.channels.count)
-    return Share((*[point] * (len(x.windows) * operation.keepdims), x.channels))
+    return Share((*[point(x.channels.deal)] * (len(x.windows) * operation.keepdims), x.channels))
 
 
 def merge(operation, *args):
@@ -92,28 +91,28 @@ def concatenate(operation, inputs):
     merge = functools.partial(_merge_axes, operation)
     windows = tuple(functools.reduce(merge, axes) for axes in zip(*(x.windows for x in inputs), strict=True))
     starts = np.cumsum([0, *(x.channels.length for x in inputs)])
-    count = inputs[0].channels.count
+    deal = inputs[0].channels.deal
     parts = [
         np.concatenate([start + x.channels.part(k) for start, x in zip(starts, inputs, strict=False)])
-        for k in range(count)
+        for k in range(deal.count)
     ]
-    return Share((*windows, Channels(int(starts[-1]), count, operation.name, parts)))
+    return Share((*windows, Channels(int(starts[-1]), deal, operation.name, parts)))
 
 
 def regroup(operation, x):
     """Flatten and Reshape: number the entries and read where the numbers stand afterwards."""
     x = with_channels(operation, x, also_moved=True)
-    shape = operation.compute_output_shape((None, *x.shape))[1:]
+    shape = output_shape(operation, x.shape)
+    deal = next(axis.deal for axis in x.axes if isinstance(axis, Channels))
     if [n for n in shape if n != 1] == [n for n in x.shape if n != 1]:
         kept = iter(axis for axis in x.axes if axis.length != 1)
-        point = Window(1, 1, (0.0,) * _count(x))
-        return Share(tuple(next(kept) if n != 1 else point for n in shape))
-    parts = [_regrouped(operation, x, shape, k) for k in range(_count(x))]
+        return Share(tuple(next(kept) if n != 1 else point(deal) for n in shape))
+    parts = [_regrouped(operation, x, shape, k) for k in range(deal.count)]
     axes = []
     for i, (length, sets) in enumerate(zip(shape, zip(*parts, strict=True), strict=True)):
         runs = all(np.array_equal(s, s[0] + np.arange(len(sets[0]))) for s in sets)
         if i == len(shape) - 1 or not runs:
-            axes.append(Channels(length, len(sets), operation.name, list(sets)))
+            axes.append(Channels(length, deal, operation.name, list(sets)))
         elif i < len(x.axes) and isinstance(x.axes[i], Window) and x.axes[i].length == length:
             axes.append(x.axes[i])
         else:
@@ -121,14 +120,15 @@ def regroup(operation, x):
     return Share(tuple(axes))
 
 
-def _count(share):
-    return next(axis.count for axis in share.axes if isinstance(axis, Channels))
-
-
 def _regrouped(operation, x, shape, k):
     """Part k's index set along each axis of `shape`."""
     numbers = np.ravel_multi_index(np.ix_(*x.part(k)), x.shape).ravel()
-    axes = [np.array(list(dict.fromkeys(c.tolist()))) for c in np.unravel_index(numbers, shape)]
+    axes, leading = [], numbers
+    for length in reversed(shape):
+        leading, own = np.divmod(leading, length)
+        size = int(np.argmax(leading != leading[0])) or len(leading)  # until the axes before this one go on
+        axes.insert(0, own[:size])
+        leading = leading[::size]
     if not np.array_equal(np.ravel_multi_index(np.ix_(*axes), shape).ravel(), numbers):
         raise UserError(
             f"layer {operation.name!r} mixes positions and channels of shape {x.shape} into {shape} so that a part's "
@@ -151,24 +151,39 @@ def pad(operation, x):
 
 
 def _pad_axis(operation, axis, padding):
-    """Zeros before and after an axis.  Zero channels (of an identity shortcut) are dealt like others, in equal runs."""
+    """Zeros before and after an axis.  Zero channels (of an identity shortcut) even the parts out to like widths."""
     before, after = padding
     if isinstance(axis, Window):
         return Window(before + axis.length + after, before + axis.size + after, axis.starts)
-    if before % axis.count or after % axis.count:
+    length = before + axis.length + after
+    zeros = [len(run) - len(own) for run, own in zip(axis.deal.runs(length), axis.parts(), strict=True)]
+    if min(zeros) < 0:
         raise UserError(
-            f"layer {operation.name!r} adds {before} and {after} zero channels that {axis.count} parts do not divide: "
-            f"make the width a multiple of {2 * axis.count}, or use another number of parts"
+            f"layer {operation.name!r} adds {before} and {after} zero channels, too few to make {axis.deal} of like "
+            "width: make its width a multiple of the number of parts, or use another number of parts"
         )
-    heads = np.split(np.arange(before), axis.count)
-    tails = np.split(before + axis.length + np.arange(after), axis.count)
-    parts = [np.concatenate(part) for part in zip(heads, [before + p for p in axis.parts()], tails, strict=True)]
-    return Channels(before + axis.length + after, axis.count, operation.name, parts)
+    ends = np.cumsum(zeros)
+    heads = np.round(ends * before / max(before + after, 1)).astype(int)
+    parts = zip(_dealt(before, heads), axis.parts(), _dealt(after, ends - heads), strict=True)
+    parts = [np.concatenate([head, before + own, before + axis.length + tail]) for head, own, tail in parts]
+    return Channels(length, axis.deal, operation.name, parts)
+
+
+def _dealt(length, ends):
+    """`length` channels, as often as it takes to deal them in runs up to these ends."""
+    return np.split(np.arange(ends[-1]) * length // max(ends[-1], 1), ends[:-1])
 
 
 def pad_config(visit, k):
-    axes = zip(visit.inputs[0].axes, visit.operation.padding, strict=False)
-    return {"padding": [padding if isinstance(a, Window) else [p // a.count for p in padding] for a, padding in axes]}
+    axes = zip(visit.inputs[0].axes, visit.output.part(k), visit.operation.padding, strict=False)
+    return {"padding": [_padding_of(*axis) for axis in axes]}
+
+
+def _padding_of(axis, part, padding):
+    if isinstance(axis, Window):
+        return padding
+    before, _ = padding
+    return [int(np.sum(part < before)), int(np.sum(part >= before + axis.length))]
 
 
 def crop(operation, x):

@@ -8,7 +8,7 @@ from keras_dd.shares import Channels, Share
 
 
 def _new_channels(operation, share, length):
-    return Channels(length, share.channels.count, operation.name)
+    return Channels(length, share.channels.deal, operation.name)
 
 
 def conv(operation, x):
@@ -28,7 +28,7 @@ def conv_weights(visit, k):
     # A kernel counts input channels from the start of their group, so each output channel has rows of its own.
     rows = inputs.reshape(len(_groups(visit.operation, visit.inputs[0], inputs)), -1) % depth
     rows = np.repeat(rows, len(outputs) // len(rows), axis=0).T
-    return [Placement((slice(None), slice(None), rows, outputs)), Placement((outputs,))]
+    return [Placement((slice(None), slice(None), rows, outputs), sums=True), Placement((outputs,))]
 
 
 def _groups(operation, x, channels):
@@ -39,27 +39,40 @@ def _groups(operation, x, channels):
     if len(channels) % len(found) or (groups.reshape(len(found), -1) != found[:, None]).any():
         raise UserError(
             f"layer {operation.name!r} has {operation.groups} groups of {depth} channels, which cannot be dealt to "
-            f"{x.channels.count} parts as its input is: choose groups so that the parts divide their number or depth"
+            f"{x.channels.deal} as its input is: choose groups so that the parts divide their number or depth"
         )
     return found
 
 
 def _grouped_channels(operation, x, filters):
     """A part that has a group whole has all its filters; parts with slices of a group share its filters out."""
-    count, groups = x.channels.count, operation.groups
+    deal, groups = x.channels.deal, operation.groups
     depth, slices = x.channels.length // groups, filters // groups
-    if groups % count and count % groups and depth % count == 0:
-        x.channels.settle([c.ravel() for c in np.split(_table(groups, depth), count, axis=1)])
+    if groups % deal.count:
+        x.channels.settle(_by_groups(groups, depth, deal.count))
     found = [_groups(operation, x, channels) for channels in x.channels.parts()]
-    sharers = np.bincount(np.concatenate(found))
-    if any(slices % sharers):
+    sharers = np.bincount(np.concatenate(found), minlength=groups)
+    if sharers.max() > slices:
         raise UserError(
-            f"layer {operation.name!r} has {slices} filters a group, which the {sharers.max()} parts that share a "
-            f"group do not divide: make its filters a multiple of {groups * sharers.max()}"
+            f"layer {operation.name!r} has {slices} filters a group, fewer than the {sharers.max()} parts that share a "
+            f"group: make its filters {groups * sharers.max()} or more, or use fewer parts"
         )
-    dealt = [iter(np.split(filters, n)) for filters, n in zip(_table(groups, slices), sharers, strict=True)]
+    dealt = [iter([g * slices + run for run in deal.runs(slices, n)]) for g, n in enumerate(sharers)]
     parts = [np.concatenate([next(dealt[group]) for group in part]) for part in found]
-    return Channels(filters, count, operation.name, parts)
+    return Channels(filters, deal, operation.name, parts)
+
+
+def _by_groups(groups, depth, count):
+    """Channels dealt so that each part has as many of each of its groups; None where that cannot be.
+
+    A part has some groups whole, a run within one group, or a slice of every group, whichever comes out even.
+    """
+    table = _table(groups, depth)
+    if count % groups == 0 and depth * groups >= count:
+        return [run for group in table for run in np.array_split(group, count // groups)]
+    if depth % count and groups > count:
+        return [part.ravel() for part in np.array_split(table, count)]
+    return [part.ravel() for part in np.array_split(table, count, axis=1)] if depth >= count else None
 
 
 def _table(rows, columns):
@@ -71,7 +84,7 @@ def depthwise(operation, x):
     channels, times = x.channels, operation.depth_multiplier
     if times > 1:
         parts = [_multiplied(part, times) for part in channels.parts()]
-        channels = Channels(channels.length * times, channels.count, operation.name, parts)
+        channels = Channels(channels.length * times, channels.deal, operation.name, parts)
     return Share((*slide(operation, x, operation.kernel_size), channels))
 
 
@@ -86,7 +99,7 @@ def depthwise_weights(visit, k):
 
 def separable(operation, x):
     x = with_channels(operation, x)
-    if x.channels.shared:
+    if x.channels.shared and x.channels.count > 1:
         raise UserError(
             f"layer {operation.name!r} (SeparableConv2D) reads the image, so its depthwise filters would belong to "
             "all parts at once: begin the network with a Conv2D"
@@ -100,7 +113,7 @@ def separable_weights(visit, k):
     every = slice(None)
     return [
         Placement((every, every, inputs), averaged=False),
-        Placement((every, every, *np.ix_(rows, outputs))),
+        Placement((every, every, *np.ix_(rows, outputs)), sums=True),
         Placement((outputs,)),
     ]
 
@@ -112,7 +125,7 @@ def dense(operation, x):
 
 def dense_weights(visit, k):
     inputs, outputs = visit.channels(k)
-    return [Placement(np.ix_(inputs, outputs)), Placement((outputs,))]
+    return [Placement(np.ix_(inputs, outputs), sums=True), Placement((outputs,))]
 
 
 def batch_norm(operation, x):
@@ -127,23 +140,30 @@ def per_channel(visit, k):
 
 def group_norm(operation, x):
     x = batch_norm(operation, x)
-    for k in range(x.channels.count):
+    deal, groups = x.channels.deal, operation.groups
+    if groups % deal.count and groups > deal.count:
+        x.channels.settle([part.ravel() for part in np.array_split(_table(groups, _depth(operation, x)), deal.count)])
+    for k in range(deal.count):
         _norm_groups(operation, x, k)
     return x
 
 
+def _depth(operation, x):
+    """Channels a group; -1 groups are groups of one channel, in Keras."""
+    return x.channels.length // operation.groups if operation.groups > 0 else 1
+
+
 def _norm_groups(operation, x, k):
-    channels = x.channels.part(k)
-    depth = x.channels.length // operation.groups if operation.groups > 0 else 1
-    starts = channels[::depth]
-    if not np.array_equal(channels, (starts[:, None] + np.arange(depth)).ravel()[: len(channels)]) or any(
-        starts % depth
-    ):
+    """How many groups part k has: all their channels, each as often as the others."""
+    depth, channels = _depth(operation, x), x.channels.part(k)
+    groups = np.unique(channels // depth)
+    whole = np.repeat((groups[:, None] * depth + np.arange(depth)).ravel(), len(channels) // (len(groups) * depth) or 1)
+    if not np.array_equal(channels, whole):
         raise UserError(
             f"layer {operation.name!r} has {operation.groups} groups, which cannot be dealt whole to "
-            f"{x.channels.count} parts: make the number of groups a multiple of {x.channels.count}"
+            f"{x.channels.deal}: make the number of groups a multiple of the number of parts"
         )
-    return len(starts)
+    return len(groups)
 
 
 def group_norm_config(visit, k):
