@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from keras_dd.batchnorm import reestimate
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
-    from keras_dd.pipeline import fit
+    from keras_dd.pipeline import fit, resume
 
 __version__ = "0.1.0"
-__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models", "reestimate"]
+__all__ = ["RECIPES", "Settings", "UserError", "compose", "data", "decompose", "fit", "models", "reestimate", "resume"]
 
-_HOMES = {"compose": "composition", "decompose": "decomposition", "fit": "pipeline", "reestimate": "batchnorm"}
+_HOMES = {
+    "compose": "composition",
+    "decompose": "decomposition",
+    "fit": "pipeline",
+    "reestimate": "batchnorm",
+    "resume": "pipeline",
+}
 
 
 def __getattr__(name):

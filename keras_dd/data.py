@@ -72,16 +72,18 @@ def steps_per_epoch(split, batch_size):
     return len(split) // batch_size
 
 
-def training_batches(split, batch_size, seed=0, first_epoch=0, flip=True, crop=0):
+def training_batches(split, batch_size, seed=0, first_epoch=0, flip=True, crop=0, first_step=0):
     """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), each a function of (seed, epoch, step) only.
 
     An epoch is `steps_per_epoch(split, batch_size)` batches in a new random order, and no image comes twice in it.
     `flip` mirrors an image left to right with probability one half; `crop` pads by that many black pixels and cuts out
-    a random window of the old size.  `first_epoch` starts there, exactly as if the epochs before had been drawn.
+    a random window of the old size.  `first_epoch`, and `first_step` in it, start there, exactly as if all before had
+    been drawn.
     """
     steps = steps_per_epoch(split, batch_size)
     _check_int("seed", seed, low=0)
     _check_int("first_epoch", first_epoch, low=0)
+    _check_int("first_step", first_step, low=0, high=steps - 1)
     _check_int("crop", crop, low=0, high=min(split.images.shape[1:3]) - 1)
     with tf.device("CPU"):  # where tf.data works; by default a GPU would be filled with the whole set
         images, labels = tf.constant(split.images), tf.constant(split.labels)
@@ -91,7 +93,9 @@ def training_batches(split, batch_size, seed=0, first_epoch=0, flip=True, crop=0
         # 50,000 images), so that the same images would meet in batch after batch.
         order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[seed, epoch])
         order = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(order).enumerate().map(lambda step, rows: batch(epoch, step, rows))
+        steps_of = tf.data.Dataset.from_tensor_slices(order).enumerate()
+        steps_of = steps_of.skip(tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0))
+        return steps_of.map(lambda step, rows: batch(epoch, step, rows))
 
     def batch(epoch, step, rows):
         keys = tf.random.split(tf.random.fold_in([seed, epoch], step), 2)

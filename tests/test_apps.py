@@ -82,7 +82,7 @@ def test_every_setting_is_an_option_with_its_default_in_the_help(run):
     code, stdout, _ = run("fit", "--help")
     assert code == 0
     assert max(map(len, stdout.splitlines())) <= 80
-    options = {option.name: option for option in fit.params if option.name != "dry_run"}
+    options = {option.name: option for option in fit.params if option.name not in ("dry_run", "resume")}
     assert set(options) == {field.name for field in dataclasses.fields(Settings)}
     for name, option in options.items():
         assert option.default == getattr(Settings(), name)
