@@ -69,9 +69,10 @@ class Guard(keras.callbacks.Callback):
         self.stopped[k] = again or self.policy == "stop" or epoch == self.epochs
         self.optimizers[k].brake.assign(0.0 if self.stopped[k] else 0.5)
         action = "stopped" if self.stopped[k] else "retried at half the learning rate"
-        self.recorder.divergences.append({"network": name, "epoch": epoch, "good_epoch": good, "action": action})
-        origin = f"the weights that epoch {good} ended with" if good else "the weights it began with"
-        print(f"\n{name} diverged in epoch {epoch} (loss {loss:.4g}): {action}, with {origin}")
+        weights = f"the weights that epoch {good} ended with" if good else "the weights that it began with"
+        message = f"{name} diverged in epoch {epoch} (loss {loss:.4g}): {action}, with {weights}"
+        self.recorder.divergences.append({"network": name, "epoch": epoch, "action": action, "message": message})
+        print("\n" + message)
 
     def _values(self, k):
         return [keras.ops.convert_to_numpy(variable) for variable in self.variables[k]]

@@ -19,7 +19,7 @@ from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
 from keras_dd.files import replacing
 from keras_dd.job import prepare
-from keras_dd.signals import Stop, Terminated
+from keras_dd.signals import Stop
 
 
 class Interrupted(KeyboardInterrupt):
@@ -128,6 +128,8 @@ def _run(job, command, run_dir, stop, started):
         with _stage(results, "evaluate"):
             results["subnet_accuracy"] = train.subnet_accuracies(parts, evaluation, job.devices)
             results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
+            for remark in report.remarks(results):
+                print(remark)
         with _stage(results, "compose"):
             print("Composing the full network")
             composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
@@ -178,10 +180,7 @@ def _dead(accuracies, job):
     labels = np.asarray(getattr(job.dataset, job.evaluated_on).labels)
     chance = np.bincount(labels).max() / len(labels)
     least = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
-    dead = [k for k, accuracy in enumerate(accuracies, start=1) if accuracy <= least] if job.stages[0].epochs else []
-    for k in dead:
-        print(f"Sub-network {k} has learnt nothing: accuracy {accuracies[k - 1]:.4f}, and {chance:.4f} by chance")
-    return dead
+    return [k for k, accuracy in enumerate(accuracies, start=1) if accuracy <= least] if job.stages[0].epochs else []
 
 
 @contextmanager
@@ -210,7 +209,7 @@ def _reported(results, recorders, run_dir, started):
             what = (
                 f"interrupted in stage {results['interrupted']!r}; {where}; go on with keras-dd fit --resume {run_dir}"
             )
-            raise Interrupted(what, 143 if isinstance(ending, Terminated) else 130) from None
+            raise Interrupted(what, getattr(ending, "code", 130)) from None
         ending.add_note(where)
         raise
     results["interrupted"] = None

@@ -53,7 +53,8 @@ def table(report: dict) -> Group:
     beside = Table.grid(padding=(0, 3))
     beside.add_row(_terminal(_accuracies(report), strong="fine-tuned"), _terminal(_times(report), strong="total"))
     where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
-    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", where)
+    notes = [Text(remark, style="bold") for remark in remarks(report)]
+    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", *notes, where)
 
 
 def markdown(report: dict, history: list[dict]) -> str:
@@ -66,8 +67,15 @@ def markdown(report: dict, history: list[dict]) -> str:
     settings = [("setting", "value"), *((key, str(value)) for key, value in report["settings"].items())]
     environment = [("environment", "value"), *((key, str(value)) for key, value in report["environment"].items())]
     tables = _accuracies(report), _times(report), _sizes(report), epochs, environment, settings
-    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", "![](curves.png)"
+    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", *remarks(report), "![](curves.png)"
     return "\n\n".join((*opening, *map(_markdown, tables))) + "\n"
+
+
+def remarks(report: dict) -> list[str]:
+    """What went wrong with single networks, a line each."""
+    diverged = [divergence["message"] for divergence in report.get("divergences") or []]
+    dead = report.get("dead_subnets") or []
+    return diverged + [f"subnet {k} is at chance after its schedule: it has learnt nothing from its box" for k in dead]
 
 
 def curves(report: dict, history: list[dict], path: Path) -> None:

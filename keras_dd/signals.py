@@ -5,7 +5,9 @@ import threading
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run as Ctrl-C does."""
+    """SIGTERM, which ends a run as Ctrl-C does, with an exit code of its own."""
+
+    code = 128 + signal.SIGTERM
 
 
 # What is raised for a signal, and who else may be responsible for it: only a default handler is replaced.

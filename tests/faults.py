@@ -77,6 +77,11 @@ def outcome(run_dir):
     return found | {"history.csv": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
 
 
+def finished(run_dir):
+    report = run_dir / "report.json"
+    return report.exists() and json.loads(report.read_text())["interrupted"] is None
+
+
 def alone(run_dir, epochs):
     """What a run ends with that nothing happens to."""
     life = live(run_dir, SETTINGS.format(epochs))
@@ -89,7 +94,7 @@ def harass(run_dir, epochs, faults):
     lives = []
     for stage, number, seconds in faults:
         lives.append(live(run_dir, SETTINGS.format(epochs), stage, number, seconds))
-        if lives[-1]["code"] == 0:  # it was faster than the signal
+        if finished(run_dir):  # it was faster than the signal
             return outcome(run_dir), lives
         assert lives[-1]["code"] == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number], (lives, _log(run_dir))
     lives.append(live(run_dir, SETTINGS.format(epochs)))
@@ -151,10 +156,11 @@ def main():
             return
         run_dir = base / str(seed)
         found, lives = harass(run_dir, asked.epochs, draw(seed, asked.of_a_run))
-        done["runs"].append({"seed": seed, "same": found == done["alone"], "lives": lives})
+        different = [name for name in done["alone"] if found[name] != done["alone"][name]]
+        done["runs"].append({"seed": seed, "same": not different, "different": different, "lives": lives})
         save()
         print(
-            f"run {seed}: {killed(lives)} kills, same: {found == done['alone']}; {done['kills']} kills in all",
+            f"run {seed}: {killed(lives)} kills, different: {different}; {done['kills']} kills in all",
             flush=True,
         )
         shutil.rmtree(run_dir)
