@@ -11,13 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd import cost, report, rundir, snapshot, train
+from keras_dd import cost, files, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
-from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.signals import Stop
 
@@ -124,7 +123,7 @@ def _run(job, command, run_dir, stop, started):
             callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
             parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
             for k, subnet in enumerate(parts, start=1):
-                _save(subnet.save_weights, run_dir / f"subnet{k}.weights.h5")
+                files.save(subnet, run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
             results["subnet_accuracy"] = train.subnet_accuracies(parts, evaluation, job.devices)
             results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
@@ -153,8 +152,8 @@ def _run(job, command, run_dir, stop, started):
                 callbacks,
                 start,
             )
-            _save(trained.save, run_dir / "model.keras")
-            _save(trained.save_weights, run_dir / "model.weights.h5")
+            files.save(trained, run_dir / "model.keras")
+            files.save(trained, run_dir / "model.weights.h5")
         with _stage(results, "evaluate"):
             results["final_accuracy"] = train.accuracy(trained, evaluation)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
@@ -168,11 +167,6 @@ def _watch(recorder, name, stage, settings, run_dir, stop):
         run_dir / snapshot.FOLDER, name, stage.epochs, watchers, rundir.seal(run_dir), settings.snapshot_every, stop
     )
     return [*watchers, snapshots], snapshots.start
-
-
-def _save(save, path):
-    with replacing(path) as partial:
-        save(partial)
 
 
 def _dead(accuracies, job):

@@ -18,6 +18,7 @@ import keras_dd
 from keras_dd.apps.fit import fit
 from keras_dd.apps.main import main
 from keras_dd.config import Settings
+from keras_dd.signals import Terminated
 
 KERAS_DD = support.KERAS_DD
 
@@ -161,6 +162,7 @@ def test_a_mistake_is_one_line_and_code_2(run, arguments, names):
         (keras_dd.UserError("no such data set"), 2, "no such data set"),
         (KeyboardInterrupt("stopped; see runs/1"), 130, "stopped; see runs/1"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "interrupted"),
         (OSError(28, "No space left on device", "runs/1/history.csv"), 1, "No space left on device"),
     ],
 )
