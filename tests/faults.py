@@ -8,6 +8,7 @@ bit, and with the same history but for its seconds.  A campaign goes on where it
 import argparse
 import csv
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -16,12 +17,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
+
+from keras_dd.files import replacing
 
 KERAS_DD = Path(sys.executable).with_name("keras-dd")
 # Many small steps, and snapshots as often as their cost allows.
@@ -84,26 +86,22 @@ def finished(run_dir):
 
 def alone(run_dir, epochs):
     """What a run ends with that nothing happens to."""
+    shutil.rmtree(run_dir, ignore_errors=True)
     life = live(run_dir, SETTINGS.format(epochs))
     assert life["code"] == 0, run_dir.with_suffix(".log").read_text()
     return outcome(run_dir)
 
 
-def harass(run_dir, epochs, faults):
-    """A run that is killed by `faults`, [(stage, signal, seconds)], one a life: (what it ends with, its lives)."""
-    lives = []
-    for stage, number, seconds in faults:
-        lives.append(live(run_dir, SETTINGS.format(epochs), stage, number, seconds))
-        if finished(run_dir):  # it was faster than the signal
-            return outcome(run_dir), lives
-        assert lives[-1]["code"] == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number], (lives, _log(run_dir))
-    lives.append(live(run_dir, SETTINGS.format(epochs)))
-    assert lives[-1]["code"] == 0, (lives, _log(run_dir))
-    return outcome(run_dir), lives
-
-
-def _log(run_dir):
-    return run_dir.with_suffix(".log").read_text()
+def harass(run_dir, epochs, faults, lives, save=lambda: None):
+    """What a run ends with after `faults`, [(stage, signal, seconds)], one a life; those in `lives` are behind it."""
+    while not finished(run_dir):
+        fault = faults[len(lives) : len(lives) + 1]
+        lives.append(live(run_dir, SETTINGS.format(epochs), *(fault[0] if fault else ())))
+        expected = {signal.SIGKILL: -9, signal.SIGTERM: 143}[fault[0][1]] if fault else 0
+        as_expected = lives[-1]["code"] == expected or finished(run_dir)  # it may be faster than the signal
+        assert as_expected, (lives, run_dir.with_suffix(".log").read_text())
+        save()
+    return outcome(run_dir)
 
 
 def draw(seed, count):
@@ -122,53 +120,41 @@ def killed(lives):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50, help="how many there are to be, at least [50]")
-    parser.add_argument("--of-a-run", type=int, default=7, help="kills of one run [7]")
-    parser.add_argument("--epochs", type=int, default=8, help="of both stages [8]")
+    parser.add_argument("--of-a-run", type=int, default=8, help="kills of one run [8]")
+    parser.add_argument("--epochs", type=int, default=3, help="of both stages [3]")
     parser.add_argument("--at-once", type=int, default=2, help="runs at the same time [2]")
-    parser.add_argument("--minutes", type=float, default=60, help="begin no further run after these [60]")
     parser.add_argument("--output", type=Path, default=Path("faults.json"), help="[faults.json]")
     asked = parser.parse_args()
-    until = time.monotonic() + 60 * asked.minutes
-    base = Path(tempfile.mkdtemp(prefix="faults-"))
-    done = {
-        "command": None,
-        "settings": SETTINGS.format(asked.epochs),
-        "kills": 0,
-        "same": None,
-        "alone": None,
-        "runs": [],
-    }
+    base = asked.output.absolute().with_suffix("")
+    base.mkdir(exist_ok=True)
+    done = {"command": f"python tests/faults.py --kills {asked.kills}", "settings": SETTINGS.format(asked.epochs)}
+    done |= {"kills": 0, "same": None, "alone": None, "runs": {}}
     if asked.output.exists():
         done = json.loads(asked.output.read_text())
 
     def save():
-        done["kills"] = sum(killed(run["lives"]) for run in done["runs"])
-        done["same"] = all(run["same"] for run in done["runs"])
-        done["command"] = f"python tests/faults.py --kills {asked.kills} --epochs {asked.epochs}"
-        asked.output.write_text(json.dumps(done, indent=1) + "\n")
+        done["kills"] = sum(killed(run["lives"]) for run in done["runs"].values())
+        done["same"] = all(run["different"] == [] for run in done["runs"].values())
+        with replacing(asked.output) as partial:
+            partial.write_text(json.dumps(done, indent=1) + "\n")
+
+    def one(seed):
+        run = done["runs"].setdefault(str(seed), {"different": None, "lives": []})
+        if run["different"] is None:
+            found = harass(base / str(seed), asked.epochs, draw(seed, asked.of_a_run), run["lives"], save)
+            run["different"] = [name for name in done["alone"] if found[name] != done["alone"][name]]
+            save()
+        print(f"run {seed}: {killed(run['lives'])} kills, different: {run['different']}", flush=True)
 
     if done["alone"] is None:
         done["alone"] = alone(base / "alone", asked.epochs)
         save()
-
-    def one(seed):
-        if time.monotonic() > until:
-            return
-        run_dir = base / str(seed)
-        found, lives = harass(run_dir, asked.epochs, draw(seed, asked.of_a_run))
-        different = [name for name in done["alone"] if found[name] != done["alone"][name]]
-        done["runs"].append({"seed": seed, "same": not different, "different": different, "lives": lives})
-        save()
-        print(
-            f"run {seed}: {killed(lives)} kills, different: {different}; {done['kills']} kills in all",
-            flush=True,
-        )
-        shutil.rmtree(run_dir)
-
     with ThreadPoolExecutor(asked.at_once) as pool:
-        while done["kills"] < asked.kills and time.monotonic() < until:
-            known = [run["seed"] for run in done["runs"]]
-            list(pool.map(one, range(max(known, default=0) + 1, max(known, default=0) + 1 + asked.at_once)))
+        for first in itertools.count(0, asked.at_once):
+            found = [run["different"] for run in done["runs"].values()]
+            if any(found) or (done["kills"] >= asked.kills and None not in found):
+                break
+            list(pool.map(one, range(first, first + asked.at_once)))
     shutil.rmtree(base)
     sys.exit(0 if done["same"] else 1)
 
