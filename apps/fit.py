@@ -6,7 +6,16 @@ import click
 from click.core import ParameterSource
 
 from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
-from keras_dd.config import DTYPES, OFF_DIAGONAL, RECIPES, SHORTCUTS, WIDTH, Settings
+from keras_dd.config import (
+    DTYPES,
+    OFF_DIAGONAL,
+    ON_DIVERGENCE,
+    RECIPES,
+    SHORTCUTS,
+    WIDTH,
+    Settings,
+    UserError,
+)
 
 RECIPE = {"type": int, "unset": "the recipe's"}
 
@@ -45,6 +54,9 @@ SECTIONS = {
         setting("seed", "Of everything random.", metavar="N"),
         setting("deterministic", "The same numbers every time; slower.", is_flag=True),
         setting("run_dir", "Where results go.", unset="a new one in runs/", type=FOLDER, metavar="DIR"),
+        setting("snapshot_every", "Seconds between snapshots.", metavar="SECONDS"),
+        setting("on_divergence", f"{', '.join(ON_DIVERGENCE)}.", among=ON_DIVERGENCE, metavar="WHAT"),
+        click.Option(["--resume"], type=FOLDER, metavar="DIR", help="Go on with the run in DIR."),
         click.Option(["--dry-run"], is_flag=True, help="Print the plan and train nothing."),
     ],
 }
@@ -59,18 +71,22 @@ Examples:
   keras-dd fit --dataset cifar10 --data-dir ~/data --model resnet8 --width 32
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
+  keras-dd fit --resume runs/first
 """.format(recipes="\n".join(f"  {name:7}{recipe.about}" for name, recipe in RECIPES.items()))
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
 @click.pass_context
-def fit(context, dry_run, **chosen):
+def fit(context, dry_run, resume, **chosen):
     """Train a CNN by domain decomposition, from data to report.
 
     Images are cut into K overlapping boxes.  K sub-networks, each with 1/K of
     the width, learn one box each, all at once.  Their weights compose the full
     network, which is then fine-tuned on whole images.
     """
+    typed = [name for name in chosen if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if resume and dry_run:
+        raise UserError("--dry-run is for a new run, and --resume goes on with one: leave one of them out")
     if chosen["grid"] and context.get_parameter_source("parts") is ParameterSource.DEFAULT:
         chosen["parts"] = math.prod(chosen["grid"])
     settings = Settings(**chosen)
@@ -81,7 +97,10 @@ def fit(context, dry_run, **chosen):
     if dry_run:
         click.echo(plan.plan(settings))
         return
-    result = pipeline.run(settings, command=context.obj)
+    if resume:
+        result = pipeline.resume(resume, **{name: chosen[name] for name in typed})
+    else:
+        result = pipeline.run(settings, command=context.obj)
 
     import rich
 

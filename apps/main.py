@@ -1,7 +1,7 @@
 """`keras-dd`: the commands together, and how they end.
 
 Whatever goes wrong is told in one line on stderr: exit code 2 for a mistake in what was asked for, 1 for a failure of
-the machine (a full disk), 130 for Ctrl-C.
+the machine (a full disk), 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 import shlex
@@ -54,7 +54,7 @@ def main(arguments=None):
     except UserError as mistake:
         code = complain(mistake, 2)
     except click.Abort as stop:  # click's name for Ctrl-C; the cause is what was raised
-        code = complain(str(stop.__cause__ or "") or "interrupted", 130)
+        code = complain(str(stop.__cause__ or "") or "interrupted", getattr(stop.__cause__, "code", 130))
     except OSError as failure:
         code = complain("; ".join(map(str, [failure, *getattr(failure, "__notes__", ())])), 1)
     sys.exit(code)

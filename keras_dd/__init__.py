@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
     from keras_dd.fused import accelerate
-    from keras_dd.pipeline import fit
+    from keras_dd.pipeline import fit, resume
     from keras_dd.widening import widen
 
 # With oneDNN's convolutions a small ResNet trains about twice as fast; by default TensorFlow has them only on CPUs with
@@ -36,6 +36,7 @@ __all__ = [
     "fit",
     "models",
     "reestimate",
+    "resume",
     "widen",
 ]
 
@@ -45,6 +46,7 @@ _HOMES = {
     "decompose": "decomposition",
     "fit": "pipeline",
     "reestimate": "batchnorm",
+    "resume": "pipeline",
     "widen": "widening",
 }
 

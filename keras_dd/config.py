@@ -30,6 +30,7 @@ HELD_BYTES = 2**29
 TOP5_CLASSES = 21
 DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
+ON_DIVERGENCE = ("retry", "stop", "ignore")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
 # Images of an evaluation batch, or a few more: replicas want equal shares.
@@ -163,6 +164,8 @@ class Settings:
     seed: int = 0
     deterministic: bool = False
     run_dir: str | None = None
+    snapshot_every: float = 60.0
+    on_divergence: str = "retry"
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -192,8 +195,9 @@ RANGES = {
     "batch_size": (1, inf),
     "crop": (0, inf),
     "seed": (0, 2**31),
+    "snapshot_every": (0, inf),
 }
-CHOICES = {"split": SPLITS, "shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES}
+CHOICES = {"split": SPLITS, "shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES, "on_divergence": ON_DIVERGENCE}
 
 
 def _plain(name, value, kind):

@@ -1,6 +1,8 @@
 """A run that is ready to start: what was left to defaults is settled, everything is built, nothing is trained."""
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 
 import keras
@@ -20,7 +22,7 @@ from keras_dd.config import (
     unknown,
 )
 from keras_dd.decomposition import Decomposition, decompose
-from keras_dd.graph import image_of
+from keras_dd.graph import image_of, operations
 from keras_dd.models import MODELS
 from keras_dd.userfiles import load_model
 
@@ -55,12 +57,22 @@ class Job:
         return recipe.subnets.lasting(self.settings.subnet_epochs), recipe.finetune.lasting(self.settings.epochs)
 
     @property
+    def made_of(self):
+        """Marks of the model and of the images, by which others are told from them when a run goes on."""
+        layers = [
+            [type(o).__name__, [list(w.shape) for w in getattr(o, "weights", ())]]
+            for o in operations(self.model).values()
+        ]
+        constants = [weight.numpy().tobytes() for weight in self.model.non_trainable_weights]
+        return {"model": _mark(json.dumps(layers).encode(), *constants), "dataset": self.dataset.train.mark}
+
+    @property
     def steps_per_epoch(self):
         return data.steps_per_epoch(self.dataset.train, self.settings.batch_size)
 
-    def batches(self, first_epoch):
+    def batches(self, epoch, step=0):
         s = self.settings
-        return data.training_batches(self.dataset.train, s.batch_size, s.seed, first_epoch, s.flip, s.crop)
+        return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step)
 
     def evaluation(self):
         share = -(-EVALUATION_BATCH // len(self.devices))
@@ -150,6 +162,10 @@ def _resolved(settings, named):
     }
     asked = dataclasses.asdict(settings)
     return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})
+
+
+def _mark(*parts):
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _build(settings, dataset):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_dd.config import UserError, shown
-from keras_dd.data import Dataset, Split
+from keras_dd.data import Dataset, Split, Stream
 
 
 def check(dataset):
@@ -19,14 +19,16 @@ def check(dataset):
     for name, split in splits.items():
         if split is not None or name != "validation":
             _check_split(f"{name} split of {dataset.name!r}", split, len(classes))
-            if split.images.shape[1:] != dataset.image_shape:
+            if split.image_shape != dataset.image_shape:
                 raise UserError(
-                    f"the {name} split of {dataset.name!r} has images {split.images.shape[1:]} and the training images "
+                    f"the {name} split of {dataset.name!r} has images {split.image_shape} and the training images "
                     f"are {dataset.image_shape}: bring them to one shape"
                 )
 
 
 def _check_split(name, split, classes):
+    if isinstance(split, Stream):
+        return  # its labels and images come from `load`, which has looked at them
     if not isinstance(split, Split):
         raise UserError(f"the {name} is {shown(split)}: it must be a keras_dd.data.Split(images, labels)")
     images, labels = split.images, split.labels

@@ -1,23 +1,32 @@
 """The main job, top to bottom: from the name of a data set and of a network to a trained network and its report."""
 
 import dataclasses
+import math
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from keras_dd import cost, owndata, report, rundir, train
+from keras_dd import cost, files, owndata, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
+from keras_dd.divergence import Guard
 from keras_dd.job import prepare
+from keras_dd.signals import Stop
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; the message says where what was finished lies."""
+    """Ctrl-C or SIGTERM during a run; the message says where what was finished lies, `code` is the exit code."""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -62,52 +71,119 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
 
 def run(settings, command, model=None, dataset=None):
     """The method, as `keras-dd fit` calls it: `fit` with its settings in one `Settings`."""
-    started = time.perf_counter()
-    job = prepare(settings, model, dataset)
-    run_dir = rundir.create(job.settings, command)
+    with Stop() as stop:
+        started = time.perf_counter()
+        job = prepare(settings, model, dataset)
+        own = [name for name, given in (("model", model), ("dataset", dataset)) if given is not None]
+        run_dir = rundir.create(job.settings, command, job.made_of | {"own": own})
+        with rundir.locked(run_dir):
+            return _run(job, command, run_dir, stop, started)
+
+
+def resume(run_dir, model=None, data=None, **settings):
+    """Go on with a run that was killed, or stopped by Ctrl-C or SIGTERM, from its last snapshot.
+
+    It ends as the run would have that was never interrupted: with `deterministic`, bit for bit.
+
+    Args:
+        run_dir: its directory.
+        model, data: the model and the data set handed to `fit`, where they were objects of your own.
+        **settings: need not be given again; those that are must be the run's.
+
+    Returns:
+        A `Result`, as `fit` does.
+
+    Raises:
+        UserError: a directory without a run, a finished one, one that another process is at, or another model or data.
+    """
+    with Stop() as stop, rundir.locked(run_dir):
+        started = time.perf_counter()
+        resumed, command, made_of = rundir.reopen(run_dir, settings)
+        for name, given in ("model", model), ("dataset", data):
+            if (given is not None) != (name in made_of["own"]):
+                way_out = "leave yours out" if given is not None else f"hand it to keras_dd.resume(run_dir, {name}=...)"
+                whose = "your own" if given is None else "asked for by name"
+                raise UserError(
+                    f"the {name} of the run in {str(run_dir)!r}, {getattr(resumed, name)!r}, was {whose}: {way_out}"
+                )
+        job = prepare(resumed, model, data)
+        for name, mark in job.made_of.items():
+            if mark != made_of[name]:
+                raise UserError(
+                    f"this {name} is not that of the run in {str(run_dir)!r}: it goes on only with the same"
+                )
+        return _run(job, command, Path(run_dir), stop, started)
+
+
+def _run(job, command, run_dir, stop, started):
+    """The method.  A stage of training goes on from its last snapshot; all between is done again, in seconds."""
+    settings, steps, evaluation = job.settings, job.steps_per_epoch, job.evaluation()
     subnets, finetune = job.stages
     tops = tuple(job.accuracies.values())
     networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
     recorders = train.Recorder(networks, job.evaluated_on), train.Recorder(["finetune"], job.evaluated_on)
-    evaluation = job.evaluation()
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
     with _reported(results, recorders, run_dir, started):
         with _stage(results, "subnets"):
             print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
-            parts = train.fit_subnets(
-                job.parts, subnets, job.batches(0), job.steps_per_epoch, evaluation, job.devices, recorders[0]
-            )
+            callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
+            parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
             for k, subnet in enumerate(parts, start=1):
-                subnet.save_weights(run_dir / f"subnet{k}.weights.h5")
+                files.save(subnet, run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
             results |= _named("subnet", job, train.subnet_top_accuracies(parts, evaluation, job.devices, tops))
+            results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
+            for remark in report.remarks(results):
+                print(remark)
         with _stage(results, "compose"):
+            print("Composing the full network")
             composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
         with _stage(results, "evaluate"):
             results |= _named("composed", job, train.top_accuracies(composed, evaluation, tops))
         with _stage(results, "recalibrate"):
+            print("Re-estimating its batch-norm statistics")
             recalibrated = reestimate(composed, job.whole_images())
         with _stage(results, "evaluate"):
             results |= _named("recalibrated", job, train.top_accuracies(recalibrated, evaluation, tops))
         with _stage(results, "finetune"):
             print(f"Fine-tuning the composed network, {finetune.epochs} epochs")
+            callbacks, start = _watch(recorders[1], "finetune", finetune, settings, run_dir, stop)
             trained = train.fit_full(
                 recalibrated,
                 finetune,
-                job.batches(subnets.epochs),
-                job.steps_per_epoch,
+                lambda epoch, step: job.batches(subnets.epochs + epoch, step),
+                steps,
                 evaluation,
                 job.devices,
-                recorders[1],
+                callbacks,
+                start,
             )
-            trained.save(run_dir / "model.keras")
-            trained.save_weights(run_dir / "model.weights.h5")
+            files.save(trained, run_dir / "model.keras")
+            files.save(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
             results |= _named("final", job, train.top_accuracies(trained, evaluation, tops))
+    shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(trained, parts, results, _history(recorders), run_dir)
+
+
+def _watch(recorder, name, stage, settings, run_dir, stop):
+    """The callbacks of a stage of training, and the (epoch, step) from which it goes on."""
+    watchers = [recorder, Guard(recorder, settings.on_divergence, stage.epochs)]
+    snapshots = snapshot.Snapshots(
+        run_dir / snapshot.FOLDER, name, stage.epochs, watchers, rundir.seal(run_dir), settings.snapshot_every, stop
+    )
+    return [*watchers, snapshots], snapshots.start
+
+
+def _dead(accuracies, job):
+    """The sub-networks, from 1, that do no better than the best constant answer, by two standard errors."""
+    labels = np.asarray(getattr(job.dataset, job.evaluated_on).labels)
+    chance = np.bincount(labels).max() / len(labels)
+    least = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
+    return [k for k, accuracy in enumerate(accuracies, start=1) if accuracy <= least] if job.stages[0].epochs else []
 
 
 @contextmanager
@@ -117,10 +193,11 @@ def _reported(results, recorders, run_dir, started):
     def write():
         seconds = results["seconds"]
         for stage, recorder in zip(("subnets", "finetune"), recorders, strict=True):
-            if recorder.evaluation_seconds:  # the clock of a training stage stands still while it is evaluated
-                seconds[stage] -= recorder.evaluation_seconds
+            if stage in seconds:  # the clock of a training stage stands still while it is evaluated
+                seconds[stage] += recorder.earlier - recorder.evaluation_seconds
                 seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
-        seconds["total"] = time.perf_counter() - started
+        seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders)
+        results["divergences"] = [each for recorder in recorders for each in recorder.divergences]
         report.write(run_dir, results, _history(recorders))
 
     try:
@@ -132,7 +209,10 @@ def _reported(results, recorders, run_dir, started):
         except (Exception, KeyboardInterrupt) as failure:
             where = f"what was finished is in {run_dir}, without a report ({failure!r})"
         if isinstance(ending, KeyboardInterrupt):
-            raise Interrupted(f"interrupted in stage {results['interrupted']!r}; {where}") from None
+            what = (
+                f"interrupted in stage {results['interrupted']!r}; {where}; go on with keras-dd fit --resume {run_dir}"
+            )
+            raise Interrupted(what, getattr(ending, "code", 130)) from None
         ending.add_note(where)
         raise
     results["interrupted"] = None

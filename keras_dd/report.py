@@ -7,7 +7,6 @@ shown as a dash.  Accuracies are fractions of the split that `report["evaluated_
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +15,8 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from keras_dd.files import replacing
 
 COLUMNS = ("stage", "epoch", "seconds", "learning_rate", "loss", "accuracy")
 STAGES = {
@@ -35,15 +36,16 @@ def write(run_dir: Path, report: dict, history: list[dict]) -> None:
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     columns = dict.fromkeys((*COLUMNS, f"{report['evaluated_on']}_accuracy", *(key for row in history for key in row)))
-    with open(run_dir / "history.csv", "w", newline="", encoding="utf-8") as file:
+    with replacing(run_dir / "history.csv") as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-    curves(report, history, run_dir / "curves.png")
-    (run_dir / "report.md").write_text(markdown(report, history), encoding="utf-8")
-    partial = run_dir / "report.json.partial"  # a reader, or a crash, never meets half a report
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, run_dir / "report.json")
+    with replacing(run_dir / "curves.png") as partial:
+        curves(report, history, partial)
+    with replacing(run_dir / "report.md") as partial:
+        partial.write_text(markdown(report, history), encoding="utf-8")
+    with replacing(run_dir / "report.json") as partial:
+        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def table(report: dict) -> Group:
@@ -55,7 +57,8 @@ def table(report: dict) -> Group:
         beside = Table.grid(padding=(0, 3))
         beside.add_row(*tables)
     where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
-    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", where)
+    notes = [Text(remark, style="bold") for remark in remarks(report)]
+    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", *notes, where)
 
 
 def markdown(report: dict, history: list[dict]) -> str:
@@ -67,10 +70,17 @@ def markdown(report: dict, history: list[dict]) -> str:
         epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(_percent, accuracies)))
     settings = [("setting", "value"), *((key, str(value)) for key, value in report["settings"].items())]
     environment = [("environment", "value"), *((key, str(value)) for key, value in report["environment"].items())]
-    notes = report["dataset"].get("notes", ())
     tables = _accuracies(report), _times(report), _sizes(report), epochs, environment, settings
+    notes = *report["dataset"].get("notes", ()), *remarks(report)
     opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", *notes, "![](curves.png)"
     return "\n\n".join((*opening, *map(_markdown, tables))) + "\n"
+
+
+def remarks(report: dict) -> list[str]:
+    """What went wrong with single networks, a line each."""
+    diverged = [divergence["message"] for divergence in report.get("divergences") or []]
+    dead = report.get("dead_subnets") or []
+    return diverged + [f"subnet {k} is at chance after its schedule: it has learnt nothing from its box" for k in dead]
 
 
 def curves(report: dict, history: list[dict], path: Path) -> None:

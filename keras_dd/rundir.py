@@ -2,24 +2,30 @@
 
 import dataclasses
 import datetime
+import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
-from keras_dd.config import UserError
+from keras_dd.config import Settings, UserError
+from keras_dd.files import replacing
 
+CONFIG = "config.json"
 PACKAGES = ("keras-dd", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
 
-def create(settings, command):
+def create(settings, command, made_of=None):
     """Make the run directory and write config.json into it: settings, versions, seed, git state.
 
     Args:
         settings: a resolved `Settings`; without `run_dir` the directory is a new one in runs/.
         command: the command line or call that asked for the run.
+        made_of: what else must be the same when the run goes on, as plain JSON.
 
     Returns:
         The `Path`.
@@ -33,7 +39,9 @@ def create(settings, command):
         if any(run_dir.iterdir()):
             raise UserError(f"run directory {str(run_dir)!r} is not empty: choose another one, or remove it")
         config = {"command": command, "settings": dataclasses.asdict(settings), "environment": environment()}
-        (run_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        config["made_of"] = made_of
+        with open(run_dir / CONFIG, "x", encoding="utf-8") as file:  # "x": of two runs at once, one gets the directory
+            file.write(json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise UserError(
             f"run directory {str(run_dir)!r} cannot be written ({error.strerror}): choose another with --run-dir"
@@ -54,7 +62,76 @@ def write_card(run_dir, dataset, settings):
         "seed": settings.seed,
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    (run_dir / "model.json").write_text(text, encoding="utf-8")
+    with replacing(run_dir / "model.json") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def locked(run_dir):
+    """Keep other processes out of a run.  The lock ends with the process, however that ends.
+
+    Raises:
+        UserError: a directory without a run, or with one that another process is at.
+    """
+    try:
+        handle = os.open(Path(run_dir) / CONFIG, os.O_RDWR)  # NFS locks only what may be written
+    except OSError as error:
+        raise UserError(
+            f"{str(run_dir)!r} is not the directory of a run ({CONFIG}: {error.strerror}): name one that "
+            "keras-dd fit has made"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"the run in {str(run_dir)!r} is still going on, in another process: wait for it, or end that process"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def reopen(run_dir, asked):
+    """What config.json says of a run that is to go on: (Settings, command, made_of).
+
+    Args:
+        run_dir: the directory, `locked`.
+        asked: {setting: value} that the user gave again, which must be those of the run.
+
+    Raises:
+        UserError: a config.json that is damaged or none of ours, a finished run, or other settings.
+    """
+    path = Path(run_dir) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found, command, made_of = config["settings"], config["command"], config["made_of"]
+        found["grid"] = tuple(found["grid"])
+        found["run_dir"] = str(run_dir)
+        settings = Settings(**found)
+    except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as a run of keras-dd ({error}): start another run") from error
+    for name, value in asked.items():
+        if value != getattr(settings, name):
+            raise UserError(
+                f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "
+                f"{name} out, or start another run"
+            )
+    if _finished(run_dir):
+        raise UserError(f"the run in {str(run_dir)!r} is finished, its network is in model.keras: start another run")
+    return settings, command, made_of
+
+
+def _finished(run_dir):
+    try:
+        return json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))["interrupted"] is None
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def seal(run_dir):
+    """The sha256 of config.json, which the snapshots of a run carry."""
+    return hashlib.sha256((Path(run_dir) / CONFIG).read_bytes()).hexdigest()
 
 
 def environment():

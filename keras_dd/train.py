@@ -92,15 +92,42 @@ class Recorder(keras.callbacks.Callback):
 
     Attributes:
         seconds, evaluation_seconds: what training and what evaluation have taken so far.
+        earlier: seconds of the stage before it was interrupted, evaluation and all.
+        divergences: what `divergence.Guard` has found.
     """
 
     def __init__(self, networks, evaluated_on):
         super().__init__()
         self.networks, self.evaluated_on = networks, evaluated_on
-        self.rows, self.seconds, self.evaluation_seconds = [], 0.0, 0.0
+        self.rows, self.divergences = [], []
+        self.seconds, self.evaluation_seconds, self.earlier = 0.0, 0.0, 0.0
+        self.epoch = self.rates = self.began = self.started = None
+
+    def state(self):
+        """(facts, arrays) for a snapshot."""
+        now = time.perf_counter()
+        return {
+            "rows": self.rows,
+            "divergences": self.divergences,
+            "seconds": self.seconds + (now - self.started if self.started is not None else 0),
+            "evaluation_seconds": self.evaluation_seconds,
+            "earlier": self.earlier + now - self.began,
+            "epoch": self.epoch,
+            "rates": self.rates,
+        }, []
+
+    def restore(self, facts, arrays):
+        """Go on from a `state`."""
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def on_train_begin(self, logs=None):
+        self.began = time.perf_counter() if self.began is None else self.began
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.rate = float(self.model.optimizer.learning_rate)
+        if epoch != self.epoch:  # one that was begun before it was interrupted has its rates
+            optimizers = getattr(self.model, "optimizers", [self.model.optimizer])
+            self.epoch, self.rates = epoch, [float(optimizer.learning_rate) for optimizer in optimizers]
         self.started = time.perf_counter()
 
     def on_test_begin(self, logs=None):
@@ -112,9 +139,10 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._pause()
-        for name, loss, suffix in zip(self.networks, self.losses, self._suffixes(), strict=True):
+        each = zip(self.networks, self.losses, self.rates, self._suffixes(), strict=True)
+        for name, loss, rate, suffix in each:
             row = {"stage": name, "epoch": epoch + 1, "seconds": round(self.seconds, 3)}
-            row |= {"learning_rate": self.rate, "loss": loss, "accuracy": logs[f"accuracy{suffix}"]}
+            row |= {"learning_rate": rate, "loss": loss, "accuracy": logs[f"accuracy{suffix}"]}
             if f"val_accuracy{suffix}" in logs:
                 row[f"{self.evaluated_on}_accuracy"] = logs[f"val_accuracy{suffix}"]
             self.rows.append(row)
@@ -154,15 +182,38 @@ def learning_rate(stage, steps_per_epoch):
     )
 
 
-def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, recorder):
-    """Train all sub-networks at once, for `stage.epochs` epochs of `steps_per_epoch` of the `batches`.
+class Braked(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times `brake`, a variable: 1, and less for a network that has diverged."""
+
+    def __init__(self, schedule, brake):
+        self.schedule, self.brake = schedule, brake
+
+    def __call__(self, step):
+        return self.schedule(step) * keras.ops.convert_to_tensor(self.brake)
+
+
+def adam(stage, steps_per_epoch):
+    """Adam at the learning rates of a stage times `optimizer.brake`."""
+    brake = keras.Variable(1.0, trainable=False, name="brake")
+    optimizer = keras.optimizers.Adam(Braked(learning_rate(stage, steps_per_epoch), brake))
+    optimizer.brake = brake
+    return optimizer
+
+
+def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0)):
+    """Train all sub-networks at once, up to `stage.epochs` epochs of `steps_per_epoch`.
+
+    Args:
+        batches: `batches(epoch, step)` gives all batches from there on.
+        callbacks: those of Keras' `fit`, a `Recorder` among them.
+        start: (epoch, step), from 0; a callback then brings the model to the state of that moment.
 
     Returns:
         A new `Decomposition` of trained networks.
     """
     model = Subnetworks(parts, devices)
-    model.compile(lambda: keras.optimizers.Adam(learning_rate(stage, steps_per_epoch)))
-    _fit(model, stage, batches, steps_per_epoch, evaluation, recorder)
+    model.compile(lambda: adam(stage, steps_per_epoch))
+    _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     return Decomposition(tuple(map(_with_weights_of, parts, model.subnets)), parts.boxes)
 
 
@@ -212,16 +263,21 @@ def _accuracies(scores, evaluation, tops):
     return (counts / total).tolist()
 
 
-def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, recorder):
+def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0)):
     """Train the full network data-parallel on all devices; a batch is that of all devices together.
+
+    The arguments are those of `fit_subnets`.
 
     Returns:
         A new, trained model.
     """
     with device_names.strategy(devices).scope():
         mirrored = copy(model, _synchronized if len(devices) > 1 else fused)
-        compile_full(mirrored, learning_rate(stage, steps_per_epoch))
-    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, recorder)
+        compile_full(mirrored, adam(stage, steps_per_epoch))
+        mirrored.optimizer.build(mirrored.trainable_variables)
+    if start != (0, 0):
+        mirrored.evaluate(evaluation.take(1), verbose=0)  # makes the metrics, whose state is to be brought back
+    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     return _with_weights_of(model, mirrored)
 
 
@@ -232,23 +288,31 @@ def _with_weights_of(model, trained):
     return plain
 
 
-def _fit(model, stage, batches, steps_per_epoch, evaluation, recorder):
+def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
     """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
-    model.fit(
-        batches,
-        epochs=stage.epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=evaluation,
-        callbacks=[recorder],
-        shuffle=False,  # the batches are shuffled already
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    epoch, step = start
+    legs = [(epoch, 0, stage.epochs)]
+    if step:  # the rest of that epoch comes first
+        legs = [(epoch, step, epoch + 1), (epoch + 1, 0, stage.epochs)]
+    for first_epoch, first_step, epochs in legs:
+        if model.stop_training:
+            break
+        model.fit(
+            batches(first_epoch, first_step),
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch - first_step,
+            validation_data=evaluation,
+            callbacks=callbacks,
+            shuffle=False,  # the batches are shuffled already
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
 
 
-def compile_full(model, rate=1e-3):
-    """Compile a full network for training: Adam, cross-entropy, accuracy."""
+def compile_full(model, optimizer="adam"):
+    """Compile a full network for training: cross-entropy, accuracy."""
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model.compile(keras.optimizers.Adam(rate), classification_loss(model), weighted_metrics=[accuracy])
+    model.compile(optimizer, classification_loss(model), weighted_metrics=[accuracy])
 
 
 def _synchronized(layer):

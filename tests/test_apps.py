@@ -18,6 +18,7 @@ import keras_dd
 from keras_dd.apps.fit import fit
 from keras_dd.apps.main import main
 from keras_dd.config import Settings
+from keras_dd.signals import Terminated
 
 KERAS_DD = support.KERAS_DD
 
@@ -82,7 +83,7 @@ def test_every_setting_is_an_option_with_its_default_in_the_help(run):
     code, stdout, _ = run("fit", "--help")
     assert code == 0
     assert max(map(len, stdout.splitlines())) <= 80
-    options = {option.name: option for option in fit.params if option.name != "dry_run"}
+    options = {option.name: option for option in fit.params if option.name not in ("dry_run", "resume")}
     assert set(options) == {field.name for field in dataclasses.fields(Settings)}
     for name, option in options.items():
         assert option.default == getattr(Settings(), name)
@@ -161,6 +162,7 @@ def test_a_mistake_is_one_line_and_code_2(run, arguments, names):
         (keras_dd.UserError("no such data set"), 2, "no such data set"),
         (KeyboardInterrupt("stopped; see runs/1"), 130, "stopped; see runs/1"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "interrupted"),
         (OSError(28, "No space left on device", "runs/1/history.csv"), 1, "No space left on device"),
     ],
 )

@@ -24,8 +24,12 @@ def evaluation(few):
     return data.evaluation_batches(few.test, batch_size=64)  # 100 images: the last batch is filled up
 
 
-def batches_of(dataset, batch_size=64):
-    return data.training_batches(dataset.train, batch_size, seed=3, flip=False)
+def batches_of(dataset, batch_size=64, epoch=0, step=0):
+    return data.training_batches(dataset.train, batch_size, seed=3, flip=False, first_epoch=epoch, first_step=step)
+
+
+def feed(dataset):
+    return lambda epoch, step: batches_of(dataset, epoch=epoch, step=step)
 
 
 def train_together(parts, few, optimizer=lambda: keras.optimizers.SGD(0.1)):
@@ -103,7 +107,7 @@ def test_parts_begin_unlike_one_another(parts):
 def test_fit_subnets_records_each_network(parts, few, evaluation):
     stage = Stage(epochs=3, learning_rate=1e-2, schedule="step", drops=(1, 2))
     recorder = train.Recorder([f"subnet {k}" for k in (1, 2, 3, 4)], "test")
-    trained = train.fit_subnets(parts, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+    trained = train.fit_subnets(parts, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
     assert trained.boxes == parts.boxes
     rows = recorder.rows
     assert [(row["stage"], row["epoch"]) for row in rows] == [
@@ -116,7 +120,7 @@ def test_fit_subnets_records_each_network(parts, few, evaluation):
     # Each network has its own losses: those that it has alone.
     alone = train.Recorder(["subnet 3"], "test")
     part = Decomposition((parts[2],), (parts.boxes[2],))
-    train.fit_subnets(part, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), alone)
+    train.fit_subnets(part, stage, feed(few), STEPS, evaluation, ("CPU:0",), [alone])
     for key in ("loss", "accuracy", "test_accuracy"):
         assert [row[key] for row in alone.rows] == pytest.approx([row[key] for row in rows[2::4]], rel=1e-5)
     assert len({row["loss"] for row in rows}) == len(rows)
@@ -133,7 +137,7 @@ def fine_tuned(few, evaluation):
     model, recorder = support.network(), SlowlyEvaluated(["finetune"], "validation")
     stage = Stage(epochs=3, learning_rate=3e-2)
     start = time.perf_counter()
-    trained = train.fit_full(model, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+    trained = train.fit_full(model, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
     return model, trained, recorder, time.perf_counter() - start
 
 
@@ -176,7 +180,7 @@ def test_no_epochs_are_no_change(few, evaluation):
     model, recorder = support.network(), train.Recorder(["finetune"], "test")
     for schedule in ("step", "one-cycle"):
         stage = Stage(0, 1e-2, schedule, (0, 0))
-        trained = train.fit_full(model, stage, batches_of(few), STEPS, evaluation, ("CPU:0",), recorder)
+        trained = train.fit_full(model, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
         assert support.weights_differ(model, trained) == 0 and recorder.rows == []
 
 

@@ -1,0 +1,87 @@
+"""Divergence: a network whose loss or weights are not finite goes back to its last good epoch, and slows down or stops.
+
+Sub-networks share nothing, so that the others go on as if nothing had happened.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+
+class Guard(keras.callbacks.Callback):
+    """Looks at each network when an epoch ends.
+
+    One that has diverged gets back the weights and the optimizer's slots of its last good epoch.  The first time it
+    then goes on at half the learning rate ("retry"); the second time, or at once ("stop"), it keeps these weights to
+    the end.  The schedule goes on for all: no epoch is repeated.
+
+    Args:
+        recorder: the `train.Recorder` of the same `fit`, which is called before.
+        policy: "retry", "stop" or "ignore".
+        epochs: of the stage.
+    """
+
+    def __init__(self, recorder, policy, epochs):
+        super().__init__()
+        self.recorder, self.policy, self.epochs = recorder, policy, epochs
+        self.good = self.good_epochs = self.stopped = None
+
+    def state(self):
+        """(facts, arrays) for a snapshot."""
+        facts = {"good_epochs": self.good_epochs, "stopped": self.stopped, "counts": [len(good) for good in self.good]}
+        return facts, [array for good in self.good for array in good]
+
+    def restore(self, facts, arrays):
+        """Go on from a `state`."""
+        self.good_epochs, self.stopped = facts["good_epochs"], facts["stopped"]
+        arrays = iter(arrays)
+        self.good = [[next(arrays) for _ in range(count)] for count in facts["counts"]]
+
+    def on_train_begin(self, logs=None):
+        networks = getattr(self.model, "subnets", [self.model])
+        self.optimizers = getattr(self.model, "optimizers", [self.model.optimizer])
+        self.variables = [
+            [*network.weights, *_slots(optimizer)] for network, optimizer in zip(networks, self.optimizers, strict=True)
+        ]
+        if self.good is None:
+            count = len(networks)
+            self.good_epochs, self.stopped = [0] * count, [False] * count
+            self.good = [] if self.policy == "ignore" else [self._values(k) for k in range(count)]
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.policy == "ignore":
+            return
+        for k, loss in enumerate(self.recorder.losses):
+            values = self._values(k)
+            if self.stopped[k]:
+                self._go_back(k)
+            elif math.isfinite(loss) and all(np.isfinite(value).all() for value in values):
+                self.good[k], self.good_epochs[k] = values, epoch + 1
+            else:
+                self._go_back(k)
+                self._act(k, epoch + 1, loss)
+        self.model.stop_training = all(self.stopped)
+
+    def _act(self, k, epoch, loss):
+        name, good = self.recorder.networks[k], self.good_epochs[k]
+        again = any(known["network"] == name for known in self.recorder.divergences)
+        self.stopped[k] = again or self.policy == "stop" or epoch == self.epochs
+        self.optimizers[k].brake.assign(0.0 if self.stopped[k] else 0.5)
+        action = "stopped" if self.stopped[k] else "retried at half the learning rate"
+        weights = f"the weights that epoch {good} ended with" if good else "the weights that it began with"
+        message = f"{name} diverged in epoch {epoch} (loss {loss:.4g}): {action}, with {weights}"
+        self.recorder.divergences.append({"network": name, "epoch": epoch, "action": action, "message": message})
+        print("\n" + message)
+
+    def _values(self, k):
+        return [keras.ops.convert_to_numpy(variable) for variable in self.variables[k]]
+
+    def _go_back(self, k):
+        for variable, value in zip(self.variables[k], self.good[k], strict=True):
+            variable.assign(value)
+
+
+def _slots(optimizer):
+    """The variables of an optimizer but for those of its learning rate."""
+    return [v for v in optimizer.variables if v is not optimizer.iterations and v is not optimizer.brake]
