@@ -1,7 +1,6 @@
 """Files that are there whole or not at all."""
 
 import os
-import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,25 +28,6 @@ def replacing(path):
             partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
-
-
-def save(model, path):
-    """Save a Keras model as .keras, or its weights as .weights.h5.
-
-    Weights too are written by way of a .keras archive, which Keras fills in memory: on a full disk, HDF5 ends the
-    process by a segmentation fault, even as it closes the file after the error.
-    """
-    with replacing(path) as partial:
-        if partial.suffix == ".keras":
-            model.save(partial)
-            return
-        archive = partial.with_suffix(".keras")
-        try:
-            model.save(archive)
-            with zipfile.ZipFile(archive) as members:
-                partial.write_bytes(members.read("model.weights.h5"))
-        finally:
-            archive.unlink(missing_ok=True)
 
 
 def _sync(path):

@@ -11,14 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd import cost, files, owndata, report, rundir, snapshot, train
+from keras_dd import cost, owndata, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
+from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.signals import Stop
+from keras_dd.weights_files import save_weights
 
 
 class Interrupted(KeyboardInterrupt):
@@ -131,7 +133,7 @@ def _run(job, command, run_dir, stop, started):
             callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
             parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
             for k, subnet in enumerate(parts, start=1):
-                files.save(subnet, run_dir / f"subnet{k}.weights.h5")
+                save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
             results |= _named("subnet", job, train.subnet_top_accuracies(parts, evaluation, job.devices, tops))
             results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
@@ -160,8 +162,9 @@ def _run(job, command, run_dir, stop, started):
                 callbacks,
                 start,
             )
-            files.save(trained, run_dir / "model.keras")
-            files.save(trained, run_dir / "model.weights.h5")
+            with replacing(run_dir / "model.keras") as partial:
+                trained.save(partial)
+            save_weights(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
             results |= _named("final", job, train.top_accuracies(trained, evaluation, tops))

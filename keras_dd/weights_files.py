@@ -11,13 +11,14 @@ import io
 import json
 import os
 import tempfile
-from contextlib import suppress
+import zipfile
 from pathlib import Path
 
 import h5py
 import keras
 
 from keras_dd.config import UserError
+from keras_dd.files import replacing
 from keras_dd.graph import image_of
 
 SUFFIX, CARD_SUFFIX = ".weights.h5", ".card.json"
@@ -53,7 +54,9 @@ def save_weights(model, path, architecture=None):
         "keras": keras.__version__,
     }
     # A machine that stops between the two leaves new weights with an old card: they are refused, not half believed.
-    _replace({path: content, card_path(path): (json.dumps(card) + "\n").encode()})
+    with replacing(card_path(path)) as partial_card, replacing(path) as partial:
+        partial.write_bytes(content)
+        partial_card.write_text(json.dumps(card) + "\n", encoding="utf-8")
     return card
 
 
@@ -109,29 +112,16 @@ def _bare(model):
 
 
 def _content(model):
-    """The bytes of the file that Keras writes for a model."""
+    """The bytes of the file that Keras writes for a model.
+
+    By way of a .keras archive, which Keras fills in memory: on a full disk, HDF5 ends the process by a segmentation
+    fault, even as it closes the file after the error.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"model{SUFFIX}"
-        _bare(model).save_weights(file)
-        return file.read_bytes()
-
-
-def _replace(contents):
-    """Write {path: bytes} so that a reader, or a crash, never meets a part of a file."""
-    partial = {path: path.with_name(path.name + ".partial") for path in contents}
-    try:
-        for path, content in contents.items():
-            with open(partial[path], "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path in contents:
-            os.replace(partial[path], path)
-    except BaseException:
-        for leftover in partial.values():
-            with suppress(OSError):
-                leftover.unlink(missing_ok=True)
-        raise
+        archive = Path(folder) / "model.keras"
+        _bare(model).save(archive)
+        with zipfile.ZipFile(archive) as members:
+            return members.read("model.weights.h5")
 
 
 def _read_card(path):

@@ -360,4 +360,4 @@ def test_a_stop_between_weights_and_card_is_noticed(saved, rng, monkeypatch, ref
     with pytest.raises(KeyboardInterrupt):
         save_weights(randomize(network(), rng), path)
     refused(path, "SHA-256")
-    assert not list(path.parent.glob("*.partial"))
+    assert not list(path.parent.glob("partial-*"))
