@@ -167,10 +167,10 @@ def read():
 
 
 if __name__ == "__main__":
-    results = read() if RESULTS.exists() else {}
     for network in sys.argv[1:] or SIZES:
-        results[network] = measure(network)
-        print(network, results[network], flush=True)
+        measured = measure(network)
+        print(network, measured, flush=True)
+        results = (read() if RESULTS.exists() else {}) | {network: measured}
         ordered = {name: results[name] for name in SIZES if name in results}
         DOCS.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
