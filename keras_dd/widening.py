@@ -63,6 +63,6 @@ def _repeated(weight, place, noise, random):
 def _fractions(channels, noise, random):
     """What each of these input channels weighs: those that are the same channel sum up to 1."""
     count = np.bincount(channels)
-    deviation = random.normal(0, noise, len(channels)) if noise else np.zeros(len(channels))
+    deviation = random.normal(0, noise, len(channels))
     deviation -= (np.bincount(channels, deviation) / np.maximum(count, 1))[channels]
     return (1 + deviation) / count[channels]

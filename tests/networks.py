@@ -28,7 +28,6 @@ PARTS, CLASSES = 4, 5
 SIZES = {
     "ResNet50": (48, 16),
     "ResNet50V2": (48, 16),
-    "ResNet101": (48, 16),
     "VGG16": (32, 32),  # a Flatten: mean and composed network are equal where each box is the whole image
     "MobileNet": (48, 16),
     "MobileNetV2": (48, 16),
@@ -167,10 +166,10 @@ def read():
 
 
 if __name__ == "__main__":
-    results = read() if RESULTS.exists() else {}
     for network in sys.argv[1:] or SIZES:
-        results[network] = measure(network)
-        print(network, results[network], flush=True)
+        measured = measure(network)
+        print(network, measured, flush=True)
+        results = (read() if RESULTS.exists() else {}) | {network: measured}
         ordered = {name: results[name] for name in SIZES if name in results}
         DOCS.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")

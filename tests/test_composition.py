@@ -224,8 +224,7 @@ def test_unknown_off_diagonal_is_refused():
 # Other widths and more parts.
 
 
-@pytest.mark.parametrize("shortcut", ["projection", "identity"])
-@pytest.mark.parametrize("parts", [3, 5])
+@pytest.mark.parametrize(("parts", "shortcut"), [(3, "projection"), (5, "identity")])
 def test_parts_of_unequal_width_compose_to_their_mean(parts, shortcut, rng):
     """The head is divided by K whatever the widths of the parts."""
     model = resnet(8, 7, CLASSES, (8, 8, 3), shortcut)

@@ -69,7 +69,7 @@ def _sliced(operation, axis, key):
     if key == slice(None):
         return axis
     start, step = key.start or 0, key.step or 1
-    # Counted from the end of the full image, a position has no place in a box; counted from its beginning neither.
+    # An end is counted from the end: counted from the beginning it would be another one in a box than in the image.
     if not isinstance(axis, Window) or start < 0 or step < 1 or (key.stop is not None and key.stop >= 0):
         raise _cannot_slice(operation, key)
     length, size = (len(range(n)[key]) for n in (axis.length, axis.size))

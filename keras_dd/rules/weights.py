@@ -52,13 +52,14 @@ def _grouped_channels(operation, x, filters):
         x.channels.settle(_by_groups(groups, depth, deal.count))
     found = [_groups(operation, x, channels) for channels in x.channels.parts()]
     sharers = np.bincount(np.concatenate(found), minlength=groups)
-    if sharers.max() > slices:
-        raise UserError(
-            f"layer {operation.name!r} has {slices} filters a group, fewer than the {sharers.max()} parts that share a "
-            f"group: make its filters {groups * sharers.max()} or more, or use fewer parts"
-        )
     dealt = [iter([g * slices + run for run in deal.runs(slices, n)]) for g, n in enumerate(sharers)]
-    parts = [np.concatenate([next(dealt[group]) for group in part]) for part in found]
+    runs = [[next(dealt[group]) for group in part] for part in found]
+    if any(len(part[0]) == 0 or len({len(run) for run in part}) > 1 for part in runs):
+        raise UserError(
+            f"layer {operation.name!r} has {slices} filters a group, which cannot be dealt to the {sharers.max()} "
+            f"parts that share a group: make its filters a multiple of {groups * sharers.max()}"
+        )
+    parts = [np.concatenate(part) for part in runs]
     return Channels(filters, deal, operation.name, parts)
 
 
