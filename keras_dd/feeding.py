@@ -1,6 +1,7 @@
 """How fast the images of a data set come, and how much memory that takes."""
 
 import math
+import os
 import resource
 import time
 
@@ -38,6 +39,7 @@ def measure(dataset, batch_size, steps, rounds):
         "batch_size": batch_size,
         "images_a_round": steps * batch_size,
         "images_per_second": rates[1:],
+        "load_average": os.getloadavg()[0],  # of more than 1, others were at work
         "peak_rss_mib": {"loaded": loaded, "fed": _peak()},
     }
 

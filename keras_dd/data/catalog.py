@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import re
 import sys
 import textwrap
@@ -58,8 +59,9 @@ def _builder(name, data_dir):
 
     known = [*DATASETS, *tfds.list_builders(with_community_datasets=False)]
     if name.partition("/")[0] not in known:
-        close = [match for some in (DATASETS, known) for match in difflib.get_close_matches(name.lower(), some, n=2)]
-        hint = f"did you mean {' or '.join(map(repr, dict.fromkeys(close)))}? " if close else ""
+        near = functools.partial(difflib.get_close_matches, name.lower())
+        close = near(DATASETS, n=1) or near(known)
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         raise UserError(
             f"unknown data set {name!r}: {hint}It takes {', '.join(DATASETS)}, another image classification set of "
             "TensorFlow Datasets, or a folder that is there, with images in one folder for each class."

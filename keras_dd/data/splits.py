@@ -77,7 +77,9 @@ def hold_out(split, fraction, seed):
     """
     count = round(fraction * len(split))
     if not 0 < count < len(split):
-        raise UserError(f"validation_split {fraction} of {len(split)} images leaves one side empty: choose another.")
+        raise UserError(
+            f"to hold out {fraction} of {len(split)} images leaves one side empty: add images, or choose another share"
+        )
     by_class = np.lexsort((np.random.default_rng(seed).random(len(split)), split.labels))
     held = np.zeros(len(split), bool)
     held[by_class[((np.arange(count) + 0.5) * len(split) / count).astype(int)]] = True
