@@ -189,7 +189,7 @@ def test_going_on_cannot_be_planned(capsys):
 
 def test_runs_that_are_killed_end_as_the_one_that_is_not(tmp_path):
     """A sample of the campaign in faults.py."""
-    kills = [("subnets", signal.SIGKILL, 6.0), ("finetune", signal.SIGTERM, 4.0)]
+    kills = [("subnets", signal.SIGKILL, 5.0), ("finetune", signal.SIGTERM, 3.0)]
     with ThreadPoolExecutor(2) as pool:
         alone = pool.submit(faults.alone, tmp_path / "alone", 2)
         lives = []

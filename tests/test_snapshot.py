@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import threading
 
@@ -97,26 +98,26 @@ def whole(begin, tmp_path_factory):
         ("finetune", (0, STEPS - 1), (1, 0), "Going on in epoch 2, 0 steps into it"),  # and with an evaluation
     ],
 )
-def test_what_was_interrupted_ends_as_if_it_had_not_been(stage, at, start, says, whole, begin, tmp_path, capsys):
+def test_what_was_interrupted_ends_as_if_it_had_not_been(stage, at, start, says, whole, begin, few, tmp_path, capsys):
+    run, twin = tmp_path / "run", tmp_path / "twin"
     with pytest.raises(Terminated):
-        begin(stage, tmp_path, Reached(*at))
-    resumed = begin(stage, tmp_path)
+        begin(stage, run, Reached(*at))
+    shutil.copytree(run, twin)
+    resumed = begin(stage, run)
     assert resumed[2] == start and says in capsys.readouterr().out
     assert same(whole[stage], resumed)
     assert whole[stage][2] == (0, 0) and len(resumed[1]) == EPOCHS * (2 if stage == "subnets" else 1)
 
-    finished = begin(stage, tmp_path)
+    finished = begin(stage, run)
     assert finished[2] == (EPOCHS, 0) and same(whole[stage], finished)
 
+    if stage == "finetune" and start[1]:  # the comparison sees batches in another order
 
-def test_the_comparison_sees_batches_in_another_order(whole, begin, few, tmp_path):
-    def wrong(epoch, step):
-        return data.training_batches(few.train, 64, seed=1, flip=False, first_epoch=epoch)
+        def wrong(epoch, step):
+            return data.training_batches(few.train, 64, seed=1, flip=False, first_epoch=epoch)
 
-    with pytest.raises(Terminated):
-        begin("finetune", tmp_path, Reached(1, 1))
-    resumed = begin("finetune", tmp_path, batches=wrong)
-    assert resumed[2] == (1, 2) and not same(whole["finetune"], resumed)
+        resumed = begin(stage, twin, batches=wrong)
+        assert resumed[2] == start and not same(whole[stage], resumed)
 
 
 def test_batches_begin_at_any_step(few):
