@@ -25,6 +25,7 @@ def reestimate(model, batches):
     Raises:
         UserError: no batches, or images that are not the model's.
     """
+    shape = image_of(model).shape[1:]
     probe = copy(model, _last_batch_only)
     norms = {n: o for n, o in operations(probe).items() if isinstance(o, keras.layers.BatchNormalization)}
     result = copy(model)
@@ -32,7 +33,6 @@ def reestimate(model, batches):
         return result
     forward = tf.function(lambda images: probe(images, training=True))
     seen, counts = {name: [] for name in norms}, []
-    shape = image_of(model).shape[1:]
     for images in _iterated(batches):
         if tuple(np.shape(images))[1:] != shape or not len(images):
             raise UserError(
