@@ -10,12 +10,11 @@ from keras_dd.graph import replay
 MIB = 2**20
 # Adam keeps two moments beside each weight and its gradient.
 COPIES_OF_A_WEIGHT = 4
-# Measured on CPUs: the peak holds each tensor that waits for the backward pass, and three quarters of their sum once
-# more in gradients, scratch and what the allocator wastes (0.2 to 1.2 of it).
-COPIES_OF_A_TENSOR = 1.75
+# The layer whose backward pass is running has gradients at its output and at its input.
+GRADIENTS_AT_ONCE = 2
 # Tensors of its size that batch normalization keeps: its input.
 KEPT_BY_BATCH_NORM = 1
-# Measured too: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
+# Measured on CPUs: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
 # the convolutions, threads and waiting batches, a process.
 BYTES_OF_A_CALL = 1.1 * MIB
 BYTES_OF_A_PROCESS = 100 * MIB
@@ -71,21 +70,22 @@ def training_bytes(networks, batch_size):
 
     On top of what Python, TensorFlow, the built networks and the data set take already, it is about
 
-        100 MiB + sum over networks of (1.1 MiB * calls + 16 * parameters + 1.75 * batch_size * kept)
+        100 MiB + sum over networks of (1.1 MiB * calls + 16 * parameters + batch_size * (kept + 2 * largest))
 
-    with 16 for a weight, its gradient and Adam's two moments of 4 bytes each, and 1.75 for a tensor and its gradient,
-    not all of which live at once.  `kept` is the bytes that the backward pass reads again of one image: inputs of
-    convolutions, dense layers and batch norm, outputs of ReLUs, both of max-pooling, nothing of sums and of layers that
-    only move numbers.  A tensor that two layers read is kept once.
+    with 16 for a weight, its gradient and Adam's two moments of 4 bytes each.  `kept` is the bytes that the backward
+    pass reads again of one image: inputs of convolutions, dense layers and batch norm, outputs of ReLUs, both of
+    max-pooling, nothing of sums and of layers that only move numbers.  A tensor that two layers read is kept once.
+    `largest` is the bytes of the largest tensor, for the two gradients in work.
 
-    100 MiB, 1.1 MiB and 1.75 are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
+    100 MiB and 1.1 MiB are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
     30 % of the growth of the process.  On several devices each holds its part of the batch or of the networks.
     """
     total = BYTES_OF_A_PROCESS
     for network in networks:
         calls = _calls(network)
         total += BYTES_OF_A_CALL * len(calls) + 4 * COPIES_OF_A_WEIGHT * network.count_params()
-        total += COPIES_OF_A_TENSOR * batch_size * _kept(calls)
+        largest = max(_bytes([tensor]) for _, inputs, outputs in calls for tensor in inputs + outputs)
+        total += batch_size * (_kept(calls) + GRADIENTS_AT_ONCE * largest)
     return round(total)
 
 
