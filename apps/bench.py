@@ -22,7 +22,7 @@ Times of a busy machine are worthless: let nothing else run.
 """
 
 
-@click.command(help=ABOUT)
+@click.command(help=ABOUT, short_help="Measure on this machine, two ways of each work in turn.")
 @click.option("--model", default="resnet8", show_default=True, metavar="NAME", help="Full network.")
 @click.option("--width", default=32, show_default=True, metavar="W", help="Its width.")
 @click.option("--parts", default=4, show_default=True, metavar="K", help="How many sub-networks.")

@@ -70,7 +70,9 @@ class Guard(keras.callbacks.Callback):
         self.optimizers[k].brake.assign(0.0 if self.stopped[k] else 0.5)
         action = "stopped" if self.stopped[k] else "retried at half the learning rate"
         weights = f"the weights that epoch {good} ended with" if good else "the weights that it began with"
-        message = f"{name} diverged in epoch {epoch} (loss {loss:.4g}): {action}, with {weights}"
+        # oneDNN's ReLU makes 0 of NaN, so that the loss of spoilt weights can be finite.
+        sign = "its weights are not finite" if math.isfinite(loss) else f"loss {loss:.4g}"
+        message = f"{name} diverged in epoch {epoch} ({sign}): {action}, with {weights}"
         self.recorder.divergences.append({"network": name, "epoch": epoch, "action": action, "message": message})
         print("\n" + message)
 

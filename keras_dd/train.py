@@ -214,7 +214,11 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
     model = Subnetworks(parts, devices)
     model.compile(lambda: adam(stage, steps_per_epoch))
     _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
-    return Decomposition(tuple(map(_with_weights_of, parts, model.subnets)), parts.boxes)
+    trained = []
+    for subnet, copied, device in zip(parts, model.subnets, model.devices, strict=True):
+        with tf.device(device):
+            trained.append(_with_weights_of(subnet, copied))
+    return Decomposition(tuple(trained), parts.boxes)
 
 
 def subnet_accuracies(parts, evaluation, devices):

@@ -28,6 +28,7 @@ PARTS, CLASSES = 4, 5
 SIZES = {
     "ResNet50": (48, 16),
     "ResNet50V2": (48, 16),
+    "ResNet101": (48, 16),
     "VGG16": (32, 32),  # a Flatten: mean and composed network are equal where each box is the whole image
     "MobileNet": (48, 16),
     "MobileNetV2": (48, 16),

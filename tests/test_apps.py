@@ -292,13 +292,13 @@ def test_ctrl_c_while_fine_tuning(ended):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--dataset cifra10", "unknown data set 'cifra10': did you mean 'cifar10'?"),
+        ("--dataset cifra10", "unknown data set 'cifra10': did you mean 'cifar10'"),
         ("--dataset cifar10 --data-dir nowhere", "'nowhere' is not a folder"),
         ("--model resnet9", "unknown model 'resnet9'"),
         ("--parts 3", "overlap 0 cuts the image's width of 32 px into 3 boxes"),
         ("--parts 32", "'conv1'"),
         ("--grid 2x2 --parts 8", "grid 2x2 has 4 boxes but parts is 8"),
-        ("--model resnet8 --width 6", "'stem_conv'"),
+        ("--model resnet8 --width 2", "'stem_conv'"),
         ("--overlap 5", "overlap 5"),
         ("--batch-size 5000", "batch_size 5000 is more than the 1437 training images"),
         ("--crop 32", "crop 32"),

@@ -20,6 +20,7 @@ from keras_dd.apps.main import main
 from keras_dd.boxes import boxes
 from keras_dd.config import Settings, UserError
 from keras_dd.data import Dataset, Split
+from keras_dd.files import PARTIAL
 from keras_dd.weights_files import save_weights
 
 # The command line: (arguments, what stderr says).  In the folder are "file", "full/of things", "locked" and "loop".
@@ -64,7 +65,7 @@ COMMANDS = [
     ("fit --dataset digit", "did you mean 'digits'?"),
     ("fit --model resnet", "unknown model 'resnet'"),
     ("fit --model CNN", "unknown model 'CNN': did you mean 'cnn'?"),
-    ("fit --model resnet8 --width 3", "3 channels, which 4 parts do not divide"),
+    ("fit --model resnet8 --width 3", "3 channels, fewer than the 4 parts"),
     ("fit --off-diagonal ones", "off_diagonal is 'ones': it takes zeros, noise:SCALE or orthogonal:SCALE"),
     ("fit --off-diagonal noise:-1", "off_diagonal is 'noise:-1'"),
     ("fit --off-diagonal noise:nan", "off_diagonal is 'noise:nan'"),
@@ -75,7 +76,7 @@ COMMANDS = [
     ("fit --devices CPU:0,", "devices 'CPU:0,'"),
     ("fit --devices 99", "only be split before TensorFlow starts"),
     ("fit --batch-size 1438", "batch_size 1438 is more than the 1437 training images"),
-    ("fit --validation-split 0.00001", "validation_split 1e-05 of 1437 images leaves one side empty"),
+    ("fit --validation-split 0.00001", "to hold out 1e-05 of 1437 images leaves one side empty"),
     ("fit --crop 32", "crop 32 is not a whole number from 0 to 31"),
     ("fit --dataset cifar10 --data-dir nowhere", "'nowhere' is not a folder"),
     ("fit --data-dir file", "'file' is a file"),
@@ -260,7 +261,7 @@ FUNCTIONS = {
     "fit: data_dir for own data": (fit(dataset(), data_dir="x"), "data_dir is for a dataset that is asked for"),
     "fit: a batch too large": (fit(dataset(), batch_size=21), "batch_size 21 is more than the 20 training images"),
     "fit: a crop too large": (fit(dataset(), batch_size=4, crop=16), "crop 16"),
-    "fit: parts too many": (fit(dataset(), parts=3), "which 3 parts do not divide"),
+    "fit: parts too many": (fit(dataset(), parts=16, batch_size=4), "fewer than the 16 parts"),
     "fit: boxes too many": (fit(dataset(), parts=64, grid=(1, 64)), "cannot be cut into 64 boxes"),
     "fit: no devices": (fit(dataset(), devices="none"), "devices 'none': there are"),
     # data
@@ -289,7 +290,7 @@ FUNCTIONS = {
     "data: labels as text": (with_labels(np.array(["a"] * 20)), "are <U1"),
     "data: labels in a list": (with_labels(labels().tolist()), "are list"),
     "load: an unknown name": (lambda: data.load("mnits"), "unknown data set 'mnits'"),
-    "load: no name": (lambda: data.load(None), "unknown data set None"),
+    "load: no name": (lambda: data.load(None), "unknown data set 'None'"),
     "load: all held out": (lambda: data.load("digits", validation_split=1.0), "validation_split 1.0"),
     "load: a seed below zero": (lambda: data.load("digits", seed=-1), "seed -1"),
     "load: a seed that is text": (lambda: data.load("digits", seed="1"), "seed '1'"),
@@ -416,7 +417,7 @@ def test_there_are_enough():
 
 @pytest.mark.parametrize("name", ["a.weights.h5", "a.card.json"])
 def test_a_full_disk_leaves_no_half_weights(name, folder):
-    (folder / f"{name}.partial").symlink_to("/dev/full")  # as full as a disk can be
+    (folder / f"{PARTIAL}{name}").symlink_to("/dev/full")  # as full as a disk can be
     with pytest.raises(OSError, match="No space left on device"):
         save_weights(NETWORK(), folder / "a.weights.h5")
 

@@ -79,8 +79,8 @@ def test_a_box_cuts_its_part_out_of_images():
         ({"parts": -4}, "parts is -4: .*1 or more"),
         ({"parts": 4.0}, "parts is 4.0: it must be a whole number"),
         ({"grid": (2, 3)}, "grid 2x3 has 6 boxes but parts is 4: try grid 2x2"),
-        ({"grid": (-2, -2)}, "grid -2x-2 .*parts is 4: try grid 2x2"),
-        ({"grid": (0, 4)}, "grid 0x4 has 0 boxes but parts is 4"),
+        ({"grid": (-2, -2)}, "grid is -2: it must be a whole number, 1 or more"),
+        ({"grid": (0, 4)}, "grid is 0: it must be a whole number, 1 or more"),
         ({"parts": 37}, "width of 32 px cannot be cut into 37 boxes: use fewer parts"),
     ],
 )

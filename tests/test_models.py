@@ -166,7 +166,7 @@ def test_the_cnn_is_that_of_fig_1():
     [
         ({"depth": 18}, "depth 18 of a resnet must be 6n.2.*try 14 or 20"),
         ({"depth": 2}, "depth 2 of a resnet must be 6n.2.*try 8 or 14"),
-        ({"depth": -4}, "depth -4 .*try 8 or 14"),
+        ({"depth": -4}, "depth is -4: it must be a whole number, 1 or more"),
         ({"depth": 34, "build": bottleneck}, "depth 34 of a bottleneck resnet is not known: it is 50 or 101"),
         ({"shortcut": "identify", "build": bottleneck}, "unknown shortcut 'identify': did you mean 'identity'"),
         ({"shortcut": "identify"}, "unknown shortcut 'identify': did you mean 'identity'"),

@@ -24,8 +24,9 @@ FILES = {
     "model.keras",
     "model.json",
     "model.weights.h5",
+    "model.card.json",
 }
-SUBNETS = {f"subnet{k}.weights.h5" for k in (1, 2, 3, 4)}
+SUBNETS = {f"subnet{k}.{kind}" for k in (1, 2, 3, 4) for kind in ("weights.h5", "card.json")}
 
 
 @pytest.fixture(scope="module")

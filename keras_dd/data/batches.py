@@ -68,8 +68,11 @@ def evaluation_batches(split, batch_size=EVALUATION_BATCH):
 
     def batch(rows, weights):
         images, labels = split.batch(tf.minimum(rows, len(split) - 1))
-        counts = tf.cast(weights, tf.uint8)
-        return images * counts[:, None, None, None], labels * tf.cast(counts, tf.int32), weights
+        return (
+            images * tf.cast(weights, images.dtype)[:, None, None, None],
+            labels * tf.cast(weights, tf.int32),
+            weights,
+        )
 
     with tf.device("CPU"):
         batches = tf.data.Dataset.from_tensor_slices((rows, weights)).map(batch)
