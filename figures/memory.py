@@ -12,7 +12,12 @@ IMAGE_SHAPE, CLASSES, STEPS = (32, 32, 3), 10, 4
 # (model, width, batch size, networks at once: 1 full one, or that many sub-networks)
 CASES = [
     (model, width, batch_size, at_once)
-    for model, width, batch_size in (("resnet20", 16, 256), ("resnet8", 32, 256), ("cnn", 32, 1024))
+    for model, width, batch_size in (
+        ("resnet20", 16, 256),
+        ("resnet8", 32, 256),
+        ("cnn", 32, 1024),
+        ("resnet14", 24, 192),
+    )
     for at_once in (1, 4)
 ]
 
@@ -43,13 +48,13 @@ def measure(model, width, batch_size, at_once):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch_size, *IMAGE_SHAPE), dtype=np.uint8)
     split = data.Split(images, random.integers(0, CLASSES, batch_size, dtype=np.int32))
-    rest = Stage(STEPS, 1e-3), data.training_batches(split, batch_size, crop=4), 1, None, ("CPU:0",)
+    rest = Stage(STEPS, 1e-3), lambda *start: data.training_batches(split, batch_size, crop=4), 1, None, ("CPU:0",)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     if at_once == 1:
-        train.fit_full(nets[0], *rest, train.Recorder(["full"], "test"))
+        train.fit_full(nets[0], *rest, [train.Recorder(["full"], "test")])
     else:
-        train.fit_subnets(nets, *rest, train.Recorder([f"subnet {k}" for k in range(at_once)], "test"))
+        train.fit_subnets(nets, *rest, [train.Recorder([f"subnet {k}" for k in range(at_once)], "test")])
     return resident("VmHWM") - before
 
 

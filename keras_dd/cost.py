@@ -16,8 +16,10 @@ GRADIENTS_AT_ONCE = 2
 KEPT_BY_BATCH_NORM = 1
 # Measured on CPUs: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
 # the convolutions, threads and waiting batches, a process.
-BYTES_OF_A_CALL = 1.1 * MIB
-BYTES_OF_A_PROCESS = 100 * MIB
+BYTES_OF_A_CALL = 0.9 * MIB
+BYTES_OF_A_PROCESS = 60 * MIB
+# Networks that are trained at once are not at once where they hold most: this share of all their tensors is held.
+SHARE_AT_ONCE = 0.6
 
 # What gradients read again, by the class of the layer or of keras.ops, or by the function of an Activation layer.  All
 # others are taken to read both their inputs and their outputs.
@@ -70,22 +72,23 @@ def training_bytes(networks, batch_size):
 
     On top of what Python, TensorFlow, the built networks and the data set take already, it is about
 
-        100 MiB + sum over networks of (1.1 MiB * calls + 16 * parameters + batch_size * (kept + 2 * largest))
+        60 MiB + sum over networks of (0.9 MiB * calls + 16 * parameters + batch_size * share * (kept + 2 * largest))
 
     with 16 for a weight, its gradient and Adam's two moments of 4 bytes each.  `kept` is the bytes that the backward
     pass reads again of one image: inputs of convolutions, dense layers and batch norm, outputs of ReLUs, both of
     max-pooling, nothing of sums and of layers that only move numbers.  A tensor that two layers read is kept once.
-    `largest` is the bytes of the largest tensor, for the two gradients in work.
+    `largest` is the bytes of the largest tensor, for the two gradients in work.  `share` is 1 for one network and 0.6
+    for several, which are not at once where they hold most.
 
-    100 MiB and 1.1 MiB are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
+    60 MiB, 0.9 MiB and 0.6 are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
     30 % of the growth of the process.  On several devices each holds its part of the batch or of the networks.
     """
-    total = BYTES_OF_A_PROCESS
+    total, share = BYTES_OF_A_PROCESS, SHARE_AT_ONCE if len(networks) > 1 else 1
     for network in networks:
         calls = _calls(network)
         total += BYTES_OF_A_CALL * len(calls) + 4 * COPIES_OF_A_WEIGHT * network.count_params()
         largest = max(_bytes([tensor]) for _, inputs, outputs in calls for tensor in inputs + outputs)
-        total += batch_size * (_kept(calls) + GRADIENTS_AT_ONCE * largest)
+        total += batch_size * share * (_kept(calls) + GRADIENTS_AT_ONCE * largest)
     return round(total)
 
 

@@ -1,10 +1,15 @@
-"""Properties that hold for every grid of boxes and every window, tried on ones nobody thought of."""
+"""Properties that hold for every box, every index set and every composed network, tried on ones nobody thought of."""
 
+import keras
 import numpy as np
+from conftest import images_for, on_whole_images, randomize, scores
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from keras import layers
 
+from keras_dd import compose, decompose
 from keras_dd.boxes import boxes, grid_of, overlap_of
+from keras_dd.channels import walk
 from keras_dd.config import UserError
 from keras_dd.shares import Window
 
@@ -19,7 +24,7 @@ same = settings(
 side, count = st.integers(1, 64), st.integers(1, 6)
 
 
-@settings(same, max_examples=100)
+@settings(same, max_examples=300)
 @given(side, side, count, count, st.one_of(st.none(), st.integers(-2, 70)))
 def test_boxes_cover_the_image_or_are_refused(height, width, rows, columns, overlap):
     try:
@@ -49,7 +54,7 @@ def test_the_grid_is_the_one_nearest_to_a_square(parts):
     assert not any(parts % n == 0 for n in range(rows + 1, int(parts**0.5) + 1))
 
 
-@settings(same, max_examples=100)
+@settings(same, max_examples=200)
 @given(st.data(), st.integers(1, 40), st.integers(1, 7), st.integers(1, 3), st.sampled_from(["same", "valid"]))
 def test_a_window_slides_as_its_part_does(draw, length, kernel, stride, padding):
     """The window of a layer's output is as long as the output of the layer on the part's input, and lies in it."""
@@ -62,3 +67,67 @@ def test_a_window_slides_as_its_part_does(draw, length, kernel, stride, padding)
     assert [slid.length, slid.size] == ones
     positions = slid.part(0)
     assert len(positions) == slid.size and positions[0] >= 0 and positions[-1] < slid.length
+
+
+# Small functional graphs: every step keeps what composing promises, the mean of the sub-networks' scores.
+
+
+def conv(x, draw, width):
+    filters = width * draw(st.integers(1, 2))
+    x = layers.Conv2D(filters, draw(st.sampled_from([1, 3])), padding="same", strides=draw(st.integers(1, 2)))(x)
+    return layers.Activation(draw(st.sampled_from(["relu", "tanh", "gelu"])))(x)
+
+
+def depthwise(x, draw, width):
+    return layers.DepthwiseConv2D(3, padding="same")(x)
+
+
+def norm(x, draw, width):
+    return layers.BatchNormalization()(x)
+
+
+def residual(x, draw, width):
+    return layers.Add()([x, layers.Conv2D(x.shape[-1], 3, padding="same", activation="tanh")(x)])
+
+
+def branches(x, draw, width):
+    both = [x, layers.Conv2D(width, 1, activation="relu")(x)]
+    return layers.Concatenate()(both[:: draw(st.sampled_from([1, -1]))])
+
+
+def pool(x, draw, width):
+    return draw(st.sampled_from([layers.MaxPooling2D, layers.AveragePooling2D]))(2, padding="same")(x)
+
+
+STEPS = (conv, depthwise, norm, residual, branches, pool)
+
+
+def network(draw, steps, width):
+    """8x8x3 -> 3 scores."""
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(width, 3, padding="same")(x)
+    for step in steps:
+        x = step(x, draw, width)
+    x = draw(st.sampled_from([layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D]))()(x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+@settings(same, max_examples=8)
+@given(st.data(), st.sampled_from([2, 4]), st.lists(st.sampled_from(STEPS), min_size=1, max_size=4))
+def test_a_composed_network_is_the_mean_of_its_parts(data, parts, steps):
+    rng = np.random.default_rng(0)
+    model = network(data.draw, steps, width=parts * data.draw(st.integers(1, 2)))
+    subnets = decompose(model, parts, overlap=4)
+    for subnet in subnets:
+        randomize(subnet, rng)
+    # On whole images all parts see what the full network sees.
+    wholes = on_whole_images(subnets, lambda: decompose(model, parts, grid=None, overlap=8)[0])
+    images = images_for(model, rng) / 255
+    each = np.stack([scores(whole, images) for whole in wholes])
+    np.testing.assert_allclose(scores(compose(subnets, model), images), each.mean(0), atol=1e-5 * np.abs(each).max())
+    # Index sets: the parts' channels are a partition of every hidden tensor, and all of the output.
+    for visit in walk(model, subnets.boxes):
+        channels = visit.output.channels
+        dealt = np.sort(np.concatenate(channels.parts()))
+        expected = np.repeat(np.arange(channels.length), parts if channels.shared else 1)
+        assert np.array_equal(dealt, expected)
