@@ -41,8 +41,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def accelerate(model):
     """A copy of a functional `model`, with its weights, that trains faster: its batch normalisations are fused.
 
-    Train the copy, and bring what it has learnt back with `model.set_weights(copy.get_weights())`: a model saved with
-    plain layers loads where keras-dd is not installed.
+    Train the copy, and bring what it has learnt back with `model.set_weights(copy.get_weights())` before you save it:
+    Keras loads a file with plain layers everywhere, and one with the layers of the copy nowhere by itself.
     """
     return copy(model, fused)
 

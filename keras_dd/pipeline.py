@@ -64,6 +64,8 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
     if own_data is not None:
         owndata.check(own_data)
     named = {"model": own_model.name if own_model else str(model), "dataset": str(own_data.name if own_data else data)}
+    if "dataset" in settings:
+        raise UserError(f"dataset is {shown(settings['dataset'])}: say data=... instead")
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in set(settings) - known:
         raise unknown("setting", name, known)
@@ -124,13 +126,13 @@ def _run(job, command, run_dir, stop, started):
     tops = tuple(job.accuracies.values())
     networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
     recorders = train.Recorder(networks, job.evaluated_on), train.Recorder(["finetune"], job.evaluated_on)
+    callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
     with _reported(results, recorders, run_dir, started):
         with _stage(results, "subnets"):
             print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
-            callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
             parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
             for k, subnet in enumerate(parts, start=1):
                 save_weights(subnet, run_dir / f"subnet{k}.weights.h5")

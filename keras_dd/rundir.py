@@ -12,7 +12,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_dd.config import Settings, UserError
+from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
 
 CONFIG = "config.json"
@@ -105,13 +105,17 @@ def reopen(run_dir, asked):
     path = Path(run_dir) / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        found, command, made_of = config["settings"], config["command"], config["made_of"]
+        found, command = config["settings"], config["command"]
+        made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
         found["grid"] = tuple(found["grid"])
         found["run_dir"] = str(run_dir)
         settings = Settings(**found)
     except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a run of keras-dd ({error}): start another run") from error
     for name, value in asked.items():
+        if not hasattr(settings, name):
+            raise unknown("setting", name, found)
+        value = getattr(Settings(**{name: value}), name)
         if value != getattr(settings, name):
             raise UserError(
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "

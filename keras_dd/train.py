@@ -316,7 +316,8 @@ def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
 def compile_full(model, optimizer="adam"):
     """Compile a full network for training: cross-entropy, accuracy."""
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model.compile(optimizer, classification_loss(model), weighted_metrics=[accuracy])
+    # Keras would wrap the optimizer under mixed_float16 only, which the sub-networks do without too.
+    model.compile(optimizer, classification_loss(model), weighted_metrics=[accuracy], auto_scale_loss=False)
 
 
 def _synchronized(layer):

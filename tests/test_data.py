@@ -367,3 +367,12 @@ def test_fit_and_evaluate_on_replicas():
         [sys.executable, "-W", "error", "-c", ON_REPLICAS], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0 and "replicas agree" in done.stdout, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int64"])
+def test_labels_may_be_whole_numbers_of_any_type(kind):
+    split = data.Split(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6).astype(kind))
+    [[_, labels, _]] = data.evaluation_batches(split, 6)
+    _, drawn = next(iter(data.training_batches(split, 6)))
+    assert labels.dtype == drawn.dtype == "int32"
+    assert labels.numpy().tolist() == sorted(drawn.numpy().tolist()) == list(range(6))

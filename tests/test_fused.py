@@ -10,6 +10,7 @@ import tensorflow as tf
 from conftest import randomize
 from keras import layers
 
+from keras_dd import compose, decompose
 from keras_dd.fused import FusedBatchNormalization, accelerate, fused
 from keras_dd.models import resnet
 
@@ -121,6 +122,15 @@ def test_a_network_trains_to_the_same_weights(rng):
         network.fit(images, labels, batch_size=6, epochs=1, shuffle=False, verbose=0)
     assert max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=True)) > 1e-3
     assert_same(fast.get_weights(), model.get_weights(), 2e-5)
+
+
+def test_a_fast_network_is_taken_apart_and_composed_too(rng):
+    model = resnet(8, width=4, classes=3, image_shape=(12, 12, 3))
+    fast = accelerate(model)
+    parts, plain = decompose(fast, 2, overlap=4), decompose(model, 2, overlap=4)
+    for part, same in zip(parts, plain, strict=True):
+        part.set_weights(randomize(same, rng).get_weights())
+    assert_same(compose(parts, fast).get_weights(), compose(plain, model).get_weights(), 0)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86 only")

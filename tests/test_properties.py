@@ -1,13 +1,17 @@
 """Properties that hold for every box, every index set and every composed network, tried on ones nobody thought of."""
 
+import tempfile
+from pathlib import Path
+
 import keras
 import numpy as np
 from conftest import images_for, on_whole_images, randomize, scores
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from keras import layers
 
-from keras_dd import compose, decompose
+from keras_dd import compose, decompose, snapshot
 from keras_dd.boxes import boxes, grid_of, overlap_of
 from keras_dd.channels import walk
 from keras_dd.config import UserError
@@ -131,3 +135,23 @@ def test_a_composed_network_is_the_mean_of_its_parts(data, parts, steps):
         dealt = np.sort(np.concatenate(channels.parts()))
         expected = np.repeat(np.arange(channels.length), parts if channels.shared else 1)
         assert np.array_equal(dealt, expected)
+
+
+@settings(same, max_examples=30)
+@given(st.lists(hnp.arrays(np.float32, hnp.array_shapes(max_side=4)), max_size=4), st.data())
+def test_a_snapshot_comes_back_whole_or_not_at_all(arrays, data):
+    """Whatever it holds, and wherever it is cut off or altered."""
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot.write(Path(folder), "stage", arrays, {"position": [1, 2]})
+        [path] = snapshot.files(folder, "stage")
+        again, facts = snapshot.read(path)
+        assert facts == {"position": [1, 2]} and len(again) == len(arrays)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(again, arrays, strict=True))
+        content = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, len(content) - 1))
+        if data.draw(st.booleans()):
+            path.write_bytes(content[:at])
+        else:
+            content[at] ^= 1 << data.draw(st.integers(0, 7))
+            path.write_bytes(content)
+        assert snapshot.read(path) is None

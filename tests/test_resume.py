@@ -71,6 +71,8 @@ def test_it_goes_on_only_with_the_same(interrupted, few):
             UserError, match=f"{setting} is .* in .*config.json, not {value!r}: a run goes on as it beg"
         ):
             keras_dd.resume(run_dir, network, few, **{setting: value})
+    with pytest.raises(UserError, match="unknown setting 'epocs': did you mean 'epochs'"):
+        keras_dd.resume(run_dir, network, few, epocs=1)
 
 
 def test_it_goes_on_only_with_its_own_configuration(interrupted, few, tmp_path):
@@ -114,8 +116,9 @@ def test_a_directory_without_a_run_is_refused(where, tmp_path):
 
 def test_settings_come_back_as_they_were(tmp_path):
     settings = Settings(grid=(2, 4), parts=8, run_dir=str(tmp_path), snapshot_every=0.5)
-    rundir.create(settings, "a test", {"own": []})
-    assert rundir.reopen(tmp_path, {"grid": (2, 4)}) == (settings, "a test", {"own": []})
+    made_of = {"own": [], "model": "a", "dataset": "b"}
+    rundir.create(settings, "a test", made_of)
+    assert rundir.reopen(tmp_path, {"grid": (2, 4)}) == (settings, "a test", made_of)
     with pytest.raises(UserError, match="is not empty"):
         rundir.create(settings, "another")
 

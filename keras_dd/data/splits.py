@@ -45,7 +45,7 @@ class Split:
     @cached_property
     def _tensors(self):
         with tf.init_scope(), tf.device("CPU"):  # where tf.data works; by default a GPU would be filled with the set
-            return tf.constant(self.images), tf.constant(self.labels)
+            return tf.constant(self.images), tf.constant(self.labels, tf.int32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from keras_dd.config import SHORTCUTS, UserError, unknown
+from keras_dd.config import SHORTCUTS, UserError, unknown, whole
+from keras_dd.models.arguments import checked
 from keras_dd.models.resnet import MAKE_SHORTCUT, batch_norm, conv, conv3x3
 
 STACKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -53,10 +54,12 @@ def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 2
         A functional model from images 0..255 (N, *image_shape) to logits (N, classes).
 
     Raises:
-        UserError: an unknown depth or shortcut.
+        UserError: an unknown depth or shortcut, numbers that are none.
 
     Source: He et al., "Deep residual learning for image recognition" (2015), table 1.
     """
+    depth = whole("depth", depth)
+    width, classes, image_shape = checked(width, classes, image_shape)
     if depth not in STACKS:
         raise UserError(f"depth {depth} of a bottleneck resnet is not known: it is {' or '.join(map(str, STACKS))}")
     if shortcut not in SHORTCUTS:

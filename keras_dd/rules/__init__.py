@@ -7,6 +7,7 @@ for one that behaves like another.
 from keras import layers
 
 from keras_dd.config import UserError
+from keras_dd.fused import FusedBatchNormalization
 from keras_dd.rules import moves, ops, weights
 from keras_dd.rules.base import Placement, Rule, Visit
 
@@ -22,6 +23,7 @@ RULES = {
     ),
     layers.Dense: Rule(weights.dense, lambda visit, k: {"units": len(visit.channels(k)[1])}, weights.dense_weights),
     layers.BatchNormalization: Rule(weights.batch_norm, weights=weights.per_channel),
+    FusedBatchNormalization: Rule(weights.batch_norm, weights=weights.per_channel),
     layers.GroupNormalization: Rule(weights.group_norm, weights.group_norm_config, weights.per_channel),
     layers.PReLU: Rule(weights.prelu, weights=weights.prelu_weights),
     layers.Normalization: Rule(moves.same, moves.constants_of("mean", "variance")),
