@@ -1,14 +1,11 @@
 """`keras-dd bench`: what this machine makes of the method, as ratios from one run."""
 
-import json
 import math
-import os
 import statistics
-from pathlib import Path
 
 import click
 
-from keras_dd.apps.options import quiet
+from keras_dd.apps.options import Output, quiet, write
 
 ABOUT = """Measure on this machine, two ways of each work in turn:
 
@@ -29,12 +26,7 @@ Times of a busy machine are worthless: let nothing else run.
 @click.option("--batch-size", default=128, show_default=True, metavar="N", help="Images a step.")
 @click.option("--steps", default=40, show_default=True, metavar="N", help="Steps a round.")
 @click.option("--rounds", default=3, show_default=True, metavar="N", help="Rounds, of which the median counts.")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, writable=True),
-    metavar="FILE",
-    help="Write the measurements to FILE as JSON.",
-)
+@click.option("--output", type=Output(), metavar="FILE", help="Write the measurements to FILE as JSON.")
 @click.pass_context
 def bench(context, model, width, parts, batch_size, steps, rounds, output):
     with quiet():
@@ -51,8 +43,6 @@ def bench(context, model, width, parts, batch_size, steps, rounds, output):
     }.items():
         if value < 1:
             raise UserError(f"{name} is {value}: it must be at least 1")
-    if output and not os.access(Path(output).parent, os.W_OK):  # now, and not when all is measured
-        raise UserError(f"output {output!r} cannot be written: name a file in a folder that is there")
     if model not in MODELS:
         raise unknown("model", model, MODELS)
     rounds_of = {"batch_size": batch_size, "steps": steps, "rounds": rounds}
@@ -73,8 +63,7 @@ def bench(context, model, width, parts, batch_size, steps, rounds, output):
         click.echo(f"  {first:,.0f} / {second:,.0f} images/s = {_short(result['median_ratio'])}", nl=False)
         click.echo(f" (median of {rounds}, {_short(least)} to {_short(most)})")
     if output:
-        measured = {"command": context.obj, "environment": rundir.environment(), "results": results}
-        Path(output).write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        write(output, {"command": context.obj, "environment": rundir.environment(), "results": results})
 
 
 def _short(ratio):

@@ -1,11 +1,10 @@
 """`keras-dd feed`: how fast the images of a data set come, and how much memory that takes."""
 
-import json
 import statistics
 
 import click
 
-from keras_dd.apps.options import DATASET, Sectioned, quiet
+from keras_dd.apps.options import DATASET, Output, Sectioned, quiet, write
 
 ABOUT = """Draw batches of a data set as training does, and train nothing.
 
@@ -25,7 +24,7 @@ SECTIONS = {
         number("--batch-size", 128, "Images a batch."),
         number("--steps", 20, "Batches a round."),
         number("--rounds", 5, "Rounds, of which the median counts."),
-        click.Option(["--output"], type=click.File("w"), metavar="FILE", help="Write the measurement to FILE as JSON."),
+        click.Option(["--output"], type=Output(), metavar="FILE", help="Write the measurement to FILE as JSON."),
     ],
 }
 
@@ -50,5 +49,4 @@ def feed(context, dataset, data_dir, split, image_size, skip_bad_images, batch_s
     click.echo(f"  peak memory {peak['loaded']:,.0f} MiB when loaded, {peak['fed']:,.0f} MiB when fed", nl=False)
     click.echo(f"; all images decoded are {measured['decoded_mib']:,.0f} MiB")
     if output:
-        json.dump({"command": context.obj, "environment": rundir.environment(), **measured}, output, indent=2)
-        output.write("\n")
+        write(output, {"command": context.obj, "environment": rundir.environment(), **measured})

@@ -55,8 +55,8 @@ def main(arguments=None):
         code = complain(mistake, 2)
     except click.Abort as stop:  # click's name for Ctrl-C; the cause is what was raised
         code = complain(str(stop.__cause__ or "") or "interrupted", getattr(stop.__cause__, "code", 130))
-    except OSError as failure:
-        code = complain("; ".join(map(str, [failure, *getattr(failure, "__notes__", ())])), 1)
+    except (OSError, MemoryError) as failure:
+        code = complain("; ".join(map(str, [str(failure) or repr(failure), *getattr(failure, "__notes__", ())])), 1)
     sys.exit(code)
 
 

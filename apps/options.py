@@ -1,12 +1,15 @@
 """What the commands share: options made from Settings, in sections, and TensorFlow without its greetings."""
 
+import json
 import logging
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
-from keras_dd.config import DATASETS, SPLITS, Settings
+from keras_dd.config import DATASETS, SPLITS, Settings, UserError
+from keras_dd.files import replacing
 
 DEFAULTS = Settings()
 FOLDER = click.Path(file_okay=False)
@@ -92,3 +95,20 @@ def quiet():
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
+
+
+class Output(click.ParamType):
+    """A file for measurements, as JSON.  That it can be written is known before they are made."""
+
+    name = "file"
+
+    def convert(self, value, param, context):
+        if Path(value).is_dir() or not os.access(Path(value).parent, os.W_OK):
+            raise UserError(f"output {value!r} cannot be written: name a file in a folder that is there")
+        return value
+
+
+def write(output, content):
+    """Write what was measured to the `Output`, whole or not at all."""
+    with replacing(output) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -146,7 +146,7 @@ class Snapshots(keras.callbacks.Callback):
         start = time.perf_counter()
         known = [watcher.state() for watcher in self.watchers]
         own = [_plain(variable) for variable in variables(self.model)]
-        arrays = [own, *(theirs for _, theirs in known)]
+        arrays = [own, *(list(map(_plain, theirs)) for _, theirs in known)]
         facts = {
             "run": self.run,
             "position": position,
@@ -161,7 +161,7 @@ class Snapshots(keras.callbacks.Callback):
         self.seconds = self.last - start
 
 
-def _plain(variable):
-    """The value, in a type that .npz knows: float32 holds all of bfloat16."""
-    value = keras.ops.convert_to_numpy(variable)
-    return value.astype(np.float32) if variable.dtype == "bfloat16" else value
+def _plain(value):
+    """A variable or an array in a type that .npz knows: float32 holds all of bfloat16."""
+    array = keras.ops.convert_to_numpy(value)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

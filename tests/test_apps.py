@@ -164,6 +164,8 @@ def test_a_mistake_is_one_line_and_code_2(run, arguments, names):
         (KeyboardInterrupt(), 130, "interrupted"),
         (Terminated(), 143, "interrupted"),
         (OSError(28, "No space left on device", "runs/1/history.csv"), 1, "No space left on device"),
+        (MemoryError("Unable to allocate 3.00 GiB"), 1, "Unable to allocate 3.00 GiB"),
+        (MemoryError(), 1, "MemoryError"),
     ],
 )
 def test_how_a_run_ends_badly(run, error, code, line):

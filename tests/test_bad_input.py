@@ -93,6 +93,7 @@ COMMANDS = [
     ("bench --width wide", "'wide' is not a valid integer"),
     ("bench --output nowhere/b.json", "nowhere/b.json"),
     ("bench --output full", "full"),
+    ("feed --output nowhere/feed.json", "output 'nowhere/feed.json' cannot be written"),
 ]
 
 
