@@ -4,6 +4,7 @@ Whatever goes wrong is told in one line on stderr: exit code 2 for a mistake in 
 the machine (a full disk), 130 for Ctrl-C, 143 for SIGTERM.
 """
 
+import re
 import shlex
 import sys
 
@@ -43,6 +44,10 @@ commands.add_command(bench)
 commands.add_command(feed)
 
 
+# TensorFlow's names for a full memory, and for files that could be read when a run began and now cannot.
+OF_THE_MACHINE = ("ResourceExhaustedError", "UnknownError", "DataLossError", "NotFoundError")
+
+
 def main(arguments=None):
     """The entry point.  Commands find the line that was typed in `context.obj`."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -55,8 +60,11 @@ def main(arguments=None):
         code = complain(mistake, 2)
     except click.Abort as stop:  # click's name for Ctrl-C; the cause is what was raised
         code = complain(str(stop.__cause__ or "") or "interrupted", getattr(stop.__cause__, "code", 130))
-    except (OSError, MemoryError) as failure:
-        code = complain("; ".join(map(str, [str(failure) or repr(failure), *getattr(failure, "__notes__", ())])), 1)
+    except Exception as failure:
+        if not isinstance(failure, OSError | MemoryError) and type(failure).__name__ not in OF_THE_MACHINE:
+            raise
+        what = re.sub(r"{{.*?}} *", "", str(failure)).partition("\n")[0]  # TensorFlow adds its graph node and a stack
+        code = complain("; ".join([what or repr(failure), *getattr(failure, "__notes__", ())]), 1)
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import keras
 import pytest
 import support
+import tensorflow as tf
 
 import keras_dd
 from keras_dd.apps.fit import fit
@@ -166,6 +167,11 @@ def test_a_mistake_is_one_line_and_code_2(run, arguments, names):
         (OSError(28, "No space left on device", "runs/1/history.csv"), 1, "No space left on device"),
         (MemoryError("Unable to allocate 3.00 GiB"), 1, "Unable to allocate 3.00 GiB"),
         (MemoryError(), 1, "MemoryError"),
+        (
+            tf.errors.UnknownError(None, None, "{{node a}} OSError: a.jpg is truncated\nTraceback"),
+            1,
+            "a.jpg is truncated",
+        ),
     ],
 )
 def test_how_a_run_ends_badly(run, error, code, line):
