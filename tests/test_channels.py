@@ -18,6 +18,7 @@ from keras_dd import compose, decompose
 from keras_dd.boxes import boxes
 from keras_dd.channels import walk
 from keras_dd.config import UserError
+from keras_dd.fused import FusedBatchNormalization
 from keras_dd.graph import operations
 from keras_dd.rules import RULES
 from keras_dd.shares import Channels, Deal, Share, Window
@@ -192,7 +193,7 @@ BODIES = {
         conv(16, 3),
         layers.BatchNormalization(center=False, axis=3),
         layers.GlobalAveragePooling2D(),
-        layers.BatchNormalization(),
+        FusedBatchNormalization(),
     ),
     "group norm": one_by_one(
         layers.GroupNormalization(8),
