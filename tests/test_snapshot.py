@@ -192,18 +192,15 @@ def test_nothing_is_unpickled(folder):
     assert not (folder / "harmed").exists()
 
 
-@pytest.fixture
-def small_disk():
-    """Files of more than 2,000 bytes cannot be written: SIGXFSZ is ignored by Python, and write fails."""
+def test_a_full_disk_leaves_the_snapshot_before(folder):
+    """Files of more than 2,000 bytes cannot be written: Python ignores SIGXFSZ, and write fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_leaves_the_snapshot_before(folder, small_disk):
-    with pytest.raises(OSError):
-        snapshot.write(folder, "subnets", [np.zeros(10_000)], {"number": 3})
+    try:  # not a fixture: it would still hold when pytest writes its next dot, perhaps to a file
+        with pytest.raises(OSError):
+            snapshot.write(folder, "subnets", [np.zeros(10_000)], {"number": 3})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(folder) == ["subnets-000002.snapshot", "subnets-000003.snapshot"]
     assert number_of(snapshot.newest(folder, "subnets")) == 2
 
