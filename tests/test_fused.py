@@ -1,5 +1,6 @@
 """fused.py: the fused kernel trains as Keras' batch normalisation does."""
 
+import importlib
 import os
 import platform
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 from conftest import randomize
 from keras import layers
 
+import keras_dd
 from keras_dd import compose, decompose
 from keras_dd.fused import FusedBatchNormalization, accelerate, fused
 from keras_dd.models import resnet
@@ -133,6 +135,15 @@ def test_a_fast_network_is_taken_apart_and_composed_too(rng):
     assert_same(compose(parts, fast).get_weights(), compose(plain, model).get_weights(), 0)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86 only")
-def test_onednn_is_asked_for():
-    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+@pytest.mark.parametrize(
+    ("machine", "asked", "found"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("arm64", None, None), ("x86_64", "0", "0")],
+)
+def test_onednn_is_asked_for_on_x86_unless_the_user_has_decided(machine, asked, found, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "")  # so that it is as before in the end
+    del os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    if asked:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = asked
+    importlib.reload(keras_dd)
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == found

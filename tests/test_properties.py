@@ -116,7 +116,7 @@ def network(draw, steps, width):
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
-@settings(same, max_examples=4)
+@settings(same, max_examples=8)
 @given(st.data(), st.sampled_from([2, 4]), st.lists(st.sampled_from(STEPS), min_size=1, max_size=4))
 def test_a_composed_network_is_the_mean_of_its_parts(data, parts, steps):
     rng = np.random.default_rng(0)
