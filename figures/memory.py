@@ -43,6 +43,7 @@ def measure(model, width, batch_size, at_once):
 
     from keras_dd import data, train
     from keras_dd.config import Stage
+    from keras_dd.recorder import Recorder
 
     nets = networks(model, width, at_once)
     random = np.random.default_rng(0)
@@ -52,9 +53,9 @@ def measure(model, width, batch_size, at_once):
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     if at_once == 1:
-        train.fit_full(nets[0], *rest, [train.Recorder(["full"], "test")])
+        train.fit_full(nets[0], *rest, [Recorder(["full"], "test")])
     else:
-        train.fit_subnets(nets, *rest, [train.Recorder([f"subnet {k}" for k in range(at_once)], "test")])
+        train.fit_subnets(nets, *rest, [Recorder([f"subnet {k}" for k in range(at_once)], "test")])
     return resident("VmHWM") - before
 
 

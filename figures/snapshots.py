@@ -14,6 +14,7 @@ from keras_dd import data, rundir, snapshot, train
 from keras_dd.config import Stage
 from keras_dd.divergence import Guard
 from keras_dd.models import MODELS
+from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop
 
 STEPS, BATCH_SIZE, STEPS_OF_AN_EPOCH = 20, 128, 50_000 // 128
@@ -38,7 +39,7 @@ def main():
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (STEPS * BATCH_SIZE, 32, 32, 3), dtype=np.uint8)
     split = data.Split(images, random.integers(0, 10, len(images), dtype=np.int32))
-    recorder = train.Recorder(["full"], "test")
+    recorder = Recorder(["full"], "test")
     watchers = [recorder, Guard(recorder, "retry", epochs=1)]
     snapshot.SHARE = math.inf  # one behind each step, whatever it takes
     with tempfile.TemporaryDirectory() as folder, Stop() as stop:

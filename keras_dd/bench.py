@@ -46,7 +46,7 @@ def fit_against_step(model, width, batch_size, steps, rounds):
     """Fine-tuning as it is done, fed and through `fit`, against a bare `tf.function` step on one batch in memory."""
     batches = _random_batches(batch_size)
     network, twin = (accelerate(_full(model, width)) for _ in range(2))
-    train.compile_full(network)
+    train.compile_full(network, keras.optimizers.Adam())
     images, labels = next(iter(batches))
     optimizer, loss_of = keras.optimizers.Adam(), train.classification_loss(twin)
     optimizer.build(twin.trainable_variables)
@@ -73,7 +73,7 @@ def accelerated_against_plain(model, width, batch_size, steps, rounds):
     plain = _full(model, width)
     fast = accelerate(plain)
     for network in fast, plain:
-        train.compile_full(network)
+        train.compile_full(network, keras.optimizers.Adam())
     return _in_turn(
         f"training {model}, width {width}: batch normalisation fused / Keras' own",
         _fit(fast, batches, steps, compiled=True),
@@ -87,7 +87,7 @@ def feed_against_training(batch_size, steps, rounds, model="resnet8", width=16):
     """The feed alone, with flips and crops, against what training consumes."""
     batches = _random_batches(batch_size)
     network = accelerate(_full(model, width))
-    train.compile_full(network)
+    train.compile_full(network, keras.optimizers.Adam())
     fed = iter(batches)
     return _in_turn(
         f"feed, flipped and cropped / training {model}, width {width}",

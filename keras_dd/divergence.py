@@ -17,7 +17,7 @@ class Guard(keras.callbacks.Callback):
     the end.  The schedule goes on for all: no epoch is repeated.
 
     Args:
-        recorder: the `train.Recorder` of the same `fit`, which is called before.
+        recorder: the `recorder.Recorder` of the same `fit`, which is called before.
         policy: "retry", "stop" or "ignore".
         epochs: of the stage.
     """

@@ -17,8 +17,10 @@ from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
+from keras_dd.evaluation import accuracies, subnet_accuracies
 from keras_dd.files import replacing
 from keras_dd.job import prepare
+from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop
 from keras_dd.weights_files import save_weights
 
@@ -125,7 +127,7 @@ def _run(job, command, run_dir, stop, started):
     subnets, finetune = job.stages
     tops = tuple(job.accuracies.values())
     networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
-    recorders = train.Recorder(networks, job.evaluated_on), train.Recorder(["finetune"], job.evaluated_on)
+    recorders = Recorder(networks, job.evaluated_on), Recorder(["finetune"], job.evaluated_on)
     callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
@@ -137,7 +139,7 @@ def _run(job, command, run_dir, stop, started):
             for k, subnet in enumerate(parts, start=1):
                 save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
         with _stage(results, "evaluate"):
-            results |= _named("subnet", job, train.subnet_top_accuracies(parts, evaluation, job.devices, tops))
+            results |= _named("subnet", job, subnet_accuracies(parts, evaluation, job.devices, tops))
             results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
             for remark in report.remarks(results):
                 print(remark)
@@ -145,12 +147,12 @@ def _run(job, command, run_dir, stop, started):
             print("Composing the full network")
             composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
         with _stage(results, "evaluate"):
-            results |= _named("composed", job, train.top_accuracies(composed, evaluation, tops))
+            results |= _named("composed", job, accuracies(composed, evaluation, tops))
         with _stage(results, "recalibrate"):
             print("Re-estimating its batch-norm statistics")
             recalibrated = reestimate(composed, job.whole_images())
         with _stage(results, "evaluate"):
-            results |= _named("recalibrated", job, train.top_accuracies(recalibrated, evaluation, tops))
+            results |= _named("recalibrated", job, accuracies(recalibrated, evaluation, tops))
         with _stage(results, "finetune"):
             print(f"Fine-tuning the composed network, {finetune.epochs} epochs")
             callbacks, start = _watch(recorders[1], "finetune", finetune, settings, run_dir, stop)
@@ -169,7 +171,7 @@ def _run(job, command, run_dir, stop, started):
             save_weights(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
-            results |= _named("final", job, train.top_accuracies(trained, evaluation, tops))
+            results |= _named("final", job, accuracies(trained, evaluation, tops))
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(trained, parts, results, _history(recorders), run_dir)
 
@@ -183,12 +185,12 @@ def _watch(recorder, name, stage, settings, run_dir, stop):
     return [*watchers, snapshots], snapshots.start
 
 
-def _dead(accuracies, job):
+def _dead(fractions, job):
     """The sub-networks, from 1, that do no better than the best constant answer, by two standard errors."""
     labels = np.asarray(getattr(job.dataset, job.evaluated_on).labels)
     chance = np.bincount(labels).max() / len(labels)
     least = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
-    return [k for k, accuracy in enumerate(accuracies, start=1) if accuracy <= least] if job.stages[0].epochs else []
+    return [k for k, fraction in enumerate(fractions, start=1) if fraction <= least] if job.stages[0].epochs else []
 
 
 @contextmanager
@@ -224,9 +226,9 @@ def _reported(results, recorders, run_dir, started):
     write()
 
 
-def _named(network, job, accuracies):
+def _named(network, job, fractions):
     """{"final_accuracy": 0.7, "final_top5_accuracy": 0.9}"""
-    return dict(zip([f"{network}_{key}" for key in job.accuracies], accuracies, strict=True))
+    return dict(zip([f"{network}_{key}" for key in job.accuracies], fractions, strict=True))
 
 
 def _history(recorders):

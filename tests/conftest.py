@@ -71,3 +71,19 @@ def bfloat16():
     keras.config.set_dtype_policy("mixed_bfloat16")
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the mistakes are made; it is the same afterwards."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "full" / "of things").mkdir(parents=True)
+    (tmp_path / "loop").symlink_to("loop")
+
+    def state():
+        return {str(path): path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+
+    before = state()
+    yield tmp_path
+    assert state() == before

@@ -33,20 +33,20 @@ def usage():
 def epochs(network, dataset, count, folder):
     """The usage after each epoch of both stages of one run."""
     import keras_dd
-    from keras_dd import train
+    from keras_dd import pipeline
 
     seen = []
 
-    class Watched(train.Recorder):
+    class Watched(pipeline.Recorder):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             seen.append(usage())
 
-    recorder, train.Recorder = train.Recorder, Watched
+    recorder, pipeline.Recorder = pipeline.Recorder, Watched
     try:
         keras_dd.fit(network, dataset, overlap=8, subnet_epochs=count // 2, epochs=count // 2, run_dir=str(folder))
     finally:
-        train.Recorder = recorder
+        pipeline.Recorder = recorder
     return seen
 
 

@@ -118,7 +118,7 @@ def train_a_step(subnets, composed, images):
     images, labels = keras.ops.convert_to_tensor(images), keras.ops.arange(len(images)) % CLASSES
     at_once = Subnetworks(subnets)
     at_once.compile(lambda: keras.optimizers.SGD(0.01))
-    compile_full(composed)
+    compile_full(composed, keras.optimizers.Adam())
     for model, networks in ((at_once, at_once.subnets), (composed, [composed])):
         before = [network.get_weights() for network in networks]
         logs = model.train_step((images, labels))  # `fit` would compile it, which takes longer than a step

@@ -297,38 +297,6 @@ def test_ctrl_c_while_fine_tuning(ended):
         part.load_weights(run_dir / f"subnet{k}.weights.h5")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ("--dataset cifra10", "unknown data set 'cifra10': did you mean 'cifar10'"),
-        ("--dataset cifar10 --data-dir nowhere", "'nowhere' is not a folder"),
-        ("--model resnet9", "unknown model 'resnet9'"),
-        ("--parts 3", "overlap 0 cuts the image's width of 32 px into 3 boxes"),
-        ("--parts 32", "'conv1'"),
-        ("--grid 2x2 --parts 8", "grid 2x2 has 4 boxes but parts is 8"),
-        ("--model resnet8 --width 2", "'stem_conv'"),
-        ("--overlap 5", "overlap 5"),
-        ("--batch-size 5000", "batch_size 5000 is more than the 1437 training images"),
-        ("--crop 32", "crop 32"),
-        ("--epochs -1", "epochs is -1"),
-        ("--devices TPU:0", "devices 'TPU:0': there are CPU:0"),
-        ("--run-dir file/run", "'file/run' cannot be written (Not a directory)"),
-        ("--run-dir file", "is a file"),
-        ("--run-dir full", "'full' is not empty"),
-    ],
-)
-def test_a_mistake_leaves_nothing_behind(arguments, says, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
-    (tmp_path / "full" / "of things").mkdir(parents=True)
-    with pytest.raises(SystemExit) as end:
-        main(["fit", *arguments.split()])
-    stdout, stderr = capsys.readouterr()
-    assert (end.value.code, stdout) == (2, "")
-    assert stderr.startswith("keras-dd: ") and stderr.count("\n") == 1 and says in stderr
-    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"file", "full", "full/of things"}
-
-
 def test_dry_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:

@@ -9,6 +9,7 @@ from keras_dd import data, train
 from keras_dd.config import Stage
 from keras_dd.decomposition import decompose
 from keras_dd.divergence import Guard
+from keras_dd.recorder import Recorder
 
 EPOCHS, STEPS = 4, 4
 
@@ -45,7 +46,7 @@ def fit(few):
         return data.training_batches(few.train, 64, seed=1, flip=False, first_epoch=epoch, first_step=step)
 
     def fit(policy, *poisoned):
-        recorder, poison = train.Recorder(["subnet 1", "subnet 2"], "test"), Poison(*poisoned)
+        recorder, poison = Recorder(["subnet 1", "subnet 2"], "test"), Poison(*poisoned)
         callbacks = [recorder, Guard(recorder, policy, EPOCHS), poison]
         stage = Stage(EPOCHS, 1e-2, "step")
         return train.fit_subnets(parts, stage, batches, STEPS, evaluation, ("CPU:0",), callbacks), recorder, poison.ends
@@ -122,7 +123,7 @@ class Spoil(keras.callbacks.Callback):
 
 
 def test_weights_that_the_last_step_of_an_epoch_spoils_are_seen_too(few):
-    network, recorder = support.network(), train.Recorder(["finetune"], "test")
+    network, recorder = support.network(), Recorder(["finetune"], "test")
     evaluation = data.evaluation_batches(few.test, 50)
 
     def batches(epoch, step):

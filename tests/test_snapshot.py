@@ -16,6 +16,7 @@ from keras_dd import data, files, snapshot, train
 from keras_dd.config import Stage, UserError
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.divergence import Guard
+from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop, Terminated
 
 EPOCHS, STEPS = 3, 4
@@ -64,7 +65,7 @@ def begin(few):
 
     def train_in(stage, folder, *others, batches=batches, every=1e9, run="this"):
         names = ["finetune"] if stage == "finetune" else ["subnet 1", "subnet 2"]
-        recorder = train.Recorder(names, "test")
+        recorder = Recorder(names, "test")
         watchers = [recorder, Guard(recorder, "retry", EPOCHS)]
         keras.utils.set_random_seed(2)  # of dropout, which decides nothing where training goes on
         with Stop() as stop:

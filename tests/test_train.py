@@ -1,4 +1,4 @@
-"""train.py: sub-networks at once, the full network, schedules, the clock."""
+"""train.py and recorder.py: sub-networks at once, the full network, the clock."""
 
 import time
 
@@ -10,6 +10,8 @@ import support
 from keras_dd import data, train
 from keras_dd.config import Stage
 from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.recorder import Recorder
 
 STEPS = 4
 
@@ -106,7 +108,7 @@ def test_parts_begin_unlike_one_another(parts):
 
 def test_fit_subnets_records_each_network(parts, few, evaluation):
     stage = Stage(epochs=3, learning_rate=1e-2, schedule="step", drops=(1, 2))
-    recorder = train.Recorder([f"subnet {k}" for k in (1, 2, 3, 4)], "test")
+    recorder = Recorder([f"subnet {k}" for k in (1, 2, 3, 4)], "test")
     trained = train.fit_subnets(parts, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
     assert trained.boxes == parts.boxes
     rows = recorder.rows
@@ -114,11 +116,11 @@ def test_fit_subnets_records_each_network(parts, few, evaluation):
         (f"subnet {k}", e) for e in (1, 2, 3) for k in (1, 2, 3, 4)
     ]
     assert {row["epoch"]: row["learning_rate"] for row in rows} == pytest.approx({1: 1e-2, 2: 1e-3, 3: 1e-4})
-    assert train.subnet_accuracies(trained, evaluation, ("CPU:0",)) == pytest.approx(
+    assert subnet_accuracies(trained, evaluation, ("CPU:0",))[0] == pytest.approx(
         [row["test_accuracy"] for row in rows[-4:]], abs=1e-6
     )
     # Each network has its own losses: those that it has alone.
-    alone = train.Recorder(["subnet 3"], "test")
+    alone = Recorder(["subnet 3"], "test")
     part = Decomposition((parts[2],), (parts.boxes[2],))
     train.fit_subnets(part, stage, feed(few), STEPS, evaluation, ("CPU:0",), [alone])
     for key in ("loss", "accuracy", "test_accuracy"):
@@ -126,7 +128,7 @@ def test_fit_subnets_records_each_network(parts, few, evaluation):
     assert len({row["loss"] for row in rows}) == len(rows)
 
 
-class SlowlyEvaluated(train.Recorder):
+class SlowlyEvaluated(Recorder):
     def on_test_batch_end(self, batch, logs=None):
         time.sleep(0.3)
 
@@ -155,29 +157,12 @@ def test_a_full_network_is_trained_and_the_original_kept(fine_tuned, evaluation)
     assert support.weights_differ(model, trained) > 1e-2
     assert [layer.name for layer in model.layers[1:]] == [layer.name for layer in trained.layers[1:]]
     assert [row["stage"] for row in recorder.rows] == ["finetune"] * 3
-    assert recorder.rows[-1]["validation_accuracy"] == pytest.approx(train.accuracy(trained, evaluation), abs=1e-6)
+    assert recorder.rows[-1]["validation_accuracy"] == pytest.approx(accuracies(trained, evaluation)[0], abs=1e-6)
     assert recorder.rows[-1]["loss"] < recorder.rows[0]["loss"]
 
 
-def test_top_accuracies_count_the_highest_scores(fine_tuned, few, evaluation):
-    trained = fine_tuned[0]
-    ranked = np.argsort(-np.array(trained(few.test.images)), axis=1)
-    wanted = [np.mean((ranked[:, :n] == few.test.labels[:, None]).any(axis=1)) for n in (1, 3)]
-    assert wanted[0] < wanted[1] and train.top_accuracies(trained, evaluation, (1, 3)) == pytest.approx(
-        wanted, abs=1e-6
-    )
-
-
-def test_accuracy_counts_each_image_once(fine_tuned, few, evaluation):
-    _, trained, _, _ = fine_tuned
-    guesses = trained.predict(few.test.images, verbose=0).argmax(-1)
-    assert train.accuracy(trained, evaluation) == pytest.approx(np.mean(guesses == few.test.labels), abs=1e-6)
-    one_class = data.Split(few.test.images, np.zeros(100, np.int32))  # the images that fill up have label 0 too
-    assert train.accuracy(trained, data.evaluation_batches(one_class, 64)) == pytest.approx(np.mean(guesses == 0))
-
-
 def test_no_epochs_are_no_change(few, evaluation):
-    model, recorder = support.network(), train.Recorder(["finetune"], "test")
+    model, recorder = support.network(), Recorder(["finetune"], "test")
     for schedule in ("step", "one-cycle"):
         stage = Stage(0, 1e-2, schedule, (0, 0))
         trained = train.fit_full(model, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
@@ -200,31 +185,3 @@ def test_the_loss_takes_logits_and_probabilities(activation, nested, few):
     assert float(loss(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
     weights = np.arange(100) < 60  # as of a batch filled up with 40 black images
     assert float(loss(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)
-
-
-def rates(stage, steps_per_epoch):
-    rate = train.learning_rate(stage, steps_per_epoch)
-    return np.array([float(rate(step)) for step in range(stage.epochs * steps_per_epoch + 1)])
-
-
-def test_the_rate_drops_where_an_epoch_begins():
-    stage = Stage(epochs=6, learning_rate=1e-2, schedule="step", drops=(2, 4))
-    assert rates(stage, 5)[:-1] == pytest.approx(np.repeat([1e-2, 1e-3, 1e-4], 10))
-    assert rates(stage.lasting(3), 5)[:-1] == pytest.approx(np.repeat([1e-2, 1e-3, 1e-4], 5))
-
-
-def test_one_cycle_rises_for_a_quarter_and_ends_at_zero():
-    rate = rates(Stage(epochs=4, learning_rate=1e-2), 10)
-    assert np.argmax(rate) == 10 and rate[10] == pytest.approx(1e-2)
-    assert np.allclose(np.diff(rate[:11]), (1e-2 - rate[0]) / 10, atol=1e-7) and 0 < rate[0] < 1e-3
-    assert np.all(np.diff(rate[10:]) < 0)
-    assert rate[25] == pytest.approx(5e-3)  # half a cosine
-    assert rate[-1] == pytest.approx(0, abs=1e-9)
-
-
-def test_a_cycle_of_one_step_is_finite():
-    assert np.isfinite(rates(Stage(epochs=1, learning_rate=1e-2), 1)).all()
-
-
-def test_steps_without_drops_are_a_constant_rate():
-    assert rates(Stage(epochs=2, learning_rate=1e-2, schedule="step"), 3)[:-1] == pytest.approx(np.full(6, 1e-2))

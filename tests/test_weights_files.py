@@ -96,7 +96,7 @@ def test_the_card(saved):
 
 def test_a_compiled_model_has_no_optimizer_in_its_file(tmp_path, rng):
     model = randomize(network(), rng)
-    train.compile_full(model)
+    train.compile_full(model, "adam")
     model.optimizer.build(model.trainable_variables)
     save_weights(model, tmp_path / "a.weights.h5")
     load_weights(network(), tmp_path / "a.weights.h5")

@@ -1,11 +1,13 @@
 """Bottleneck residual networks for images of some 224 pixels: block -> stack -> model."""
 
+from functools import partial
+
 import keras
 from keras import layers
 
 from keras_dd.config import SHORTCUTS, UserError, unknown, whole
 from keras_dd.models.arguments import checked
-from keras_dd.models.resnet import MAKE_SHORTCUT, batch_norm, conv, conv3x3
+from keras_dd.models.resnet import MAKE_SHORTCUT, batch_norm, conv, conv3x3, stack
 
 STACKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 IMAGENET_WIDTH = 64
@@ -29,13 +31,6 @@ def block(x, filters, stride, shortcut, name):
     x = batch_norm(name=f"{name}_3_bn")(x)
     x = layers.Add(name=f"{name}_add")([x, short])
     return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def stack(x, filters, blocks, stride, shortcut, name):
-    """`blocks` blocks, the first of which strides."""
-    for number in range(1, blocks + 1):
-        x = block(x, filters, stride if number == 1 else 1, shortcut, f"{name}_block{number}")
-    return x
 
 
 def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 224, 3), shortcut="projection"):
@@ -64,6 +59,7 @@ def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 2
         raise UserError(f"depth {depth} of a bottleneck resnet is not known: it is {' or '.join(map(str, STACKS))}")
     if shortcut not in SHORTCUTS:
         raise unknown("shortcut", shortcut, SHORTCUTS)
+    make_block = partial(block, shortcut=MAKE_SHORTCUT[shortcut])
     x = inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
     x = layers.ZeroPadding2D(3, name="stem_pad")(x)
@@ -74,7 +70,7 @@ def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 2
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
     for number, blocks in enumerate(STACKS[depth], start=1):
         stride = 1 if number == 1 else 2
-        x = stack(x, width * 2 ** (number - 1), blocks, stride, MAKE_SHORTCUT[shortcut], f"stack{number}")
+        x = stack(x, width * 2 ** (number - 1), blocks, stride, make_block, f"stack{number}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(classes, dtype="float32", name="head")(x)
     return keras.Model(inputs, x, name=f"resnet{depth}")

@@ -57,10 +57,10 @@ def block(x, filters, stride, shortcut, name):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def stack(x, filters, blocks, stride, shortcut, name):
-    """`blocks` blocks, the first of which strides."""
+def stack(x, filters, blocks, stride, make_block, name):
+    """`blocks` times `make_block(x, filters, stride, name=...)`, the first of which strides."""
     for number in range(1, blocks + 1):
-        x = block(x, filters, stride if number == 1 else 1, shortcut, f"{name}_block{number}")
+        x = make_block(x, filters, stride if number == 1 else 1, name=f"{name}_block{number}")
     return x
 
 
@@ -90,16 +90,16 @@ def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut=
         raise UserError(f"depth {depth} of a resnet must be 6n+2, n at least 1: try {below} or {below + 6}")
     if shortcut not in SHORTCUTS:
         raise unknown("shortcut", shortcut, SHORTCUTS)
-    make_shortcut = MAKE_SHORTCUT[shortcut]
+    make_block = partial(block, shortcut=MAKE_SHORTCUT[shortcut])
     blocks = (depth - 2) // 6
     x = inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
     x = conv3x3(x, width, 1, "stem")
     x = batch_norm(name="stem_bn")(x)
     x = layers.ReLU(name="stem_relu")(x)
-    x = stack(x, width, blocks, 1, make_shortcut, "stack1")
-    x = stack(x, 2 * width, blocks, 2, make_shortcut, "stack2")
-    x = stack(x, 4 * width, blocks, 2, make_shortcut, "stack3")
+    x = stack(x, width, blocks, 1, make_block, "stack1")
+    x = stack(x, 2 * width, blocks, 2, make_block, "stack2")
+    x = stack(x, 4 * width, blocks, 2, make_block, "stack3")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(classes, dtype="float32", name="head")(x)
     return keras.Model(inputs, x, name=f"resnet{depth}")

@@ -1,0 +1,41 @@
+"""evaluation.py: each image counts once."""
+
+import keras
+import numpy as np
+import pytest
+import support
+
+from keras_dd import data
+from keras_dd.evaluation import accuracies
+
+
+@pytest.fixture(scope="module")
+def few():
+    return support.digits()
+
+
+@pytest.fixture(scope="module")
+def network(few):
+    """One that answers differently to different images."""
+    keras.utils.set_random_seed(0)
+    body = [keras.layers.Rescaling(1 / 127.5, offset=-1), keras.layers.Flatten(), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input(few.image_shape), *body])
+
+
+@pytest.fixture(scope="module")
+def evaluation(few):
+    return data.evaluation_batches(few.test, 64)
+
+
+def test_top_accuracies_count_the_highest_scores(network, few, evaluation):
+    ranked = np.argsort(-np.array(network(few.test.images)), axis=1)
+    wanted = [np.mean((ranked[:, :n] == few.test.labels[:, None]).any(axis=1)) for n in (1, 3)]
+    assert wanted[0] < wanted[1] and accuracies(network, evaluation, (1, 3)) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_accuracy_counts_each_image_once(network, few, evaluation):
+    guesses = network.predict(few.test.images, verbose=0).argmax(-1)
+    assert len(set(guesses)) > 1
+    assert accuracies(network, evaluation)[0] == pytest.approx(np.mean(guesses == few.test.labels), abs=1e-6)
+    one_class = data.Split(few.test.images, np.zeros(100, np.int32))  # the images that fill up have label 0 too
+    assert accuracies(network, data.evaluation_batches(one_class, 64))[0] == pytest.approx(np.mean(guesses == 0))
