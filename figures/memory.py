@@ -66,7 +66,7 @@ def resident(key):
 
 
 def main():
-    import tensorflow as tf
+    from keras_dd import rundir
 
     results = []
     for case in CASES:
@@ -75,8 +75,8 @@ def main():
         names = dict(zip(("model", "width", "batch_size", "at_once"), case, strict=True))
         results.append(names | {"estimated": round(told), "measured": round(measured), "ratio": told / measured})
         print(results[-1], flush=True)
-    written = {"command": "python figures/memory.py", "unit": "MiB", "tensorflow": tf.__version__, "results": results}
-    OUTPUT.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    about = {"command": "python figures/memory.py", "unit": "MiB", "environment": rundir.environment()}
+    OUTPUT.write_text(json.dumps(about | {"results": results}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import h5py
 
+from keras_dd import rundir
 from keras_dd.files import replacing
 
 KERAS_DD = Path(sys.executable).with_name("keras-dd")
@@ -128,6 +129,7 @@ def main():
     base = asked.output.absolute().with_suffix("")
     base.mkdir(exist_ok=True)
     done = {"command": f"python tests/faults.py --kills {asked.kills}", "settings": SETTINGS.format(asked.epochs)}
+    done |= {"environment": rundir.environment()}
     done |= {"kills": 0, "same": None, "alone": None, "runs": {}}
     if asked.output.exists():
         done = json.loads(asked.output.read_text())

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import keras
 
+from keras_dd import rundir
+
 EPOCHS, RUNS = 200, 20
 WARM_UP = 0.25  # of the way: until then tracing, thread pools and allocators fill up
 GROWTH = 1.05
@@ -88,8 +90,9 @@ def main():
         "open files, first and last run": [results["runs"][i]["files"] for i in (1, -1)],
         f"bytes left by {EPOCHS} epochs": size,
     }
+    about = {"command": "python tests/hygiene.py", "environment": rundir.environment()}
     path = Path(__file__).parents[1] / "figures" / "hygiene.json"
-    path.write_text(json.dumps({"summary": summary, **results}, indent=1) + "\n")
+    path.write_text(json.dumps(about | {"summary": summary, **results}, indent=1) + "\n")
     print(json.dumps(summary, indent=2))
     still = all(
         summary[f"{what}, first and last run"][0] >= summary[f"{what}, first and last run"][1] for what in NAMES

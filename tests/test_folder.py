@@ -231,3 +231,11 @@ def test_a_stream_trains(folder, monkeypatch, tmp_path):
     assert card["classes"] == ["blue", "green", "red"] and card["image_shape"] == [16, 16, 3]
     assert result.report["dataset"]["notes"] == card["data"] and "held out" in card["data"][-1]
     assert 0 <= result.report["final_accuracy"] <= 1
+
+
+def test_with_a_data_dir_a_name_is_that_of_a_set(folder, tmp_path, monkeypatch):
+    """A prepared mnist lies in data_dir/mnist, which is a folder too."""
+    monkeypatch.chdir(folder.parent)
+    assert data.load(folder.name).name == folder.name
+    with pytest.raises(UserError, match=f"unknown data set '{folder.name}'"):
+        data.load(folder.name, data_dir=str(tmp_path))

@@ -29,9 +29,8 @@ def load(
     Args:
         name: "digits" is embedded: no file, no network.  A name of TensorFlow Datasets ("cifar10", "food101",
             "emnist/letters", ...) is read offline where `data_dir` holds it prepared, otherwise downloaded and prepared
-            there.  A folder holds class/image.jpg, or train/
-            and test/ with classes in them.
-        data_dir: of TensorFlow Datasets; default: its own, ~/tensorflow_datasets.
+            there.  A folder holds class/image.jpg, or train/ and test/ with classes in them.
+        data_dir: of TensorFlow Datasets; default: its own, ~/tensorflow_datasets.  With it, `name` is no folder.
         validation_split: in [0, 1), the fraction of the training images to hold out, by class and drawn by `seed`; the
             test images are never touched.
         seed: a whole number from 0; it also draws the test images, by class, where a set or folder has none.
@@ -53,7 +52,7 @@ def load(
     if image_size is not None:
         check_int("image_size", image_size, low=1, high=4096)
     name = str(name)
-    is_folder = name not in DATASETS and Path(name).expanduser().is_dir()
+    is_folder = name not in DATASETS and data_dir is None and Path(name).expanduser().is_dir()
     if name == "digits" and image_size:
         raise UserError(f"image_size {image_size} is for images from files: leave it out, the digits have 32x32 px.")
     if skip_bad_images and not is_folder:
