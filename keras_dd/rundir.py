@@ -107,7 +107,7 @@ def reopen(run_dir, asked):
         config = json.loads(path.read_text(encoding="utf-8"))
         found, command = config["settings"], config["command"]
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
-        found["grid"] = tuple(found["grid"])
+        found["grid"] = found["grid"] and tuple(found["grid"])
         found["run_dir"] = str(run_dir)
         settings = Settings(**found)
     except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -153,7 +153,8 @@ def environment():
 def _new(settings):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset, model = (Path(name).stem or "data" for name in (settings.dataset, settings.model))  # either may be a path
-    return Path("runs") / f"{dataset}-{model}-k{settings.parts}-{now}"
+    how = f"k{settings.parts}" if settings.method == "decomposition" else settings.method
+    return Path("runs") / f"{dataset}-{model}-{how}-{now}"
 
 
 def _git_state():

@@ -118,7 +118,7 @@ def runs(few, tmp_path_factory):
     network, stage = support.network(), Stage(epochs=1, learning_rate=0.05, schedule="step")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.optimizers, "Adam", keras.optimizers.SGD)
-        patch.setitem(RECIPES, "test", Recipe("for tests", stage, stage, BATCH))
+        patch.setitem(RECIPES, "test", Recipe("for tests", stage, stage, stage, BATCH))
         results = []
         for count in "14":
             where = str(tmp_path_factory.mktemp("runs") / "run")

@@ -9,6 +9,9 @@ from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diago
     ("field", "value"),
     [
         ("parts", 0),
+        ("method", "decompose"),
+        ("learning_rate", -1e-3),
+        ("train_images", 0),
         ("width", 0),
         ("overlap", -1),
         ("subnet_epochs", -1),
@@ -72,6 +75,7 @@ def test_the_paper_recipe_is_the_papers():
     assert (paper.batch_size, paper.flip, paper.crop) == (128, True, 0)
     assert paper.subnets == Stage(120, 1e-3, "step", (80, 90))
     assert paper.finetune == Stage(80, 1e-4, "step", (20, 40, 60))
+    assert paper.baseline == Stage(160, 1e-3, "step", (80, 120))
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -12,7 +12,16 @@ from keras_dd.data.batches import evaluation_batches, steps_per_epoch, training_
 from keras_dd.data.splits import Dataset, Split, check_int, hold_out
 from keras_dd.data.stream import Stream
 
-__all__ = ["Dataset", "Split", "Stream", "evaluation_batches", "load", "steps_per_epoch", "training_batches"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "Stream",
+    "evaluation_batches",
+    "hold_out",
+    "load",
+    "steps_per_epoch",
+    "training_batches",
+]
 
 
 def load(
