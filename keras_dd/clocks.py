@@ -103,7 +103,7 @@ def _paces(report, clock):
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
         return parts * flops.get("subnet", 0), flops["full"]
-    alone = 1 / -(-parts // devices)
+    alone = report.get("alone_share") or 1 / -(-parts // devices)
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
 
 

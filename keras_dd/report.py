@@ -50,6 +50,15 @@ def write(run_dir: Path, report: dict, history: list[dict]) -> None:
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def read(run_dir: Path) -> tuple[dict, list[dict]]:
+    """(report, history) as `write` was given them; what a row has no value for, it does not have."""
+    report = json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))
+    with open(Path(run_dir) / "history.csv", newline="", encoding="utf-8") as file:
+        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+    kinds = {"stage": str, "epoch": int}
+    return report, [{key: kinds.get(key, float)(value) for key, value in row.items()} for row in rows]
+
+
 def table(report: dict) -> Group:
     """What the terminal shows at the end, at most 80 columns wide: accuracies beside (or above) times, sizes below."""
     tables = _terminal(_accuracies(report), strong=_trained(report)), _terminal(_times(report), strong="total")

@@ -121,12 +121,13 @@ def reopen(run_dir, asked):
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "
                 f"{name} out, or start another run"
             )
-    if _finished(run_dir):
+    if finished(run_dir):
         raise UserError(f"the run in {str(run_dir)!r} is finished, its network is in model.keras: start another run")
     return settings, command, made_of
 
 
-def _finished(run_dir):
+def finished(run_dir):
+    """Whether a run has ended by itself, and left its network and its report."""
     try:
         return json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))["interrupted"] is None
     except (OSError, ValueError, TypeError, KeyError):
