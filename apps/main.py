@@ -12,6 +12,7 @@ import click
 
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
+from keras_dd.apps.compare import compare
 from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
 from keras_dd.apps.reproduce import reproduce
@@ -41,6 +42,7 @@ def commands(context):
 
 
 commands.add_command(fit)
+commands.add_command(compare)
 commands.add_command(bench)
 commands.add_command(feed)
 commands.add_command(reproduce)

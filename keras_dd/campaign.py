@@ -40,6 +40,8 @@ def folder(path, asked, command):
         differing = [name for name in asked if asked[name] != before["asked"].get(name)]
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be written ({error.strerror}): choose another with --run-dir") from error
+    except UserError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{str(path)!r} cannot be read as a campaign of keras-dd: choose another --run-dir") from error
     for name in differing:

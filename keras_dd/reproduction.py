@@ -107,16 +107,18 @@ def shrunk(arms, measured, seeds, budget, experiment):
     least = LEAST_STEPS * max(each["batch_size"] for each in measured.values())
 
     def fitted(epochs, count):
-        share = epochs / longest
-        return {arm: _shorter(settings, share, count if count < images else None) for arm, settings in arms.items()}
+        return {
+            arm: _shorter(settings, epochs / longest, count if count < images else settings.train_images)
+            for arm, settings in arms.items()
+        }
 
     def seconds(some):
         return seeds * sum(rates.run_seconds(measured[arm], settings) for arm, settings in some.items())
 
-    for epochs in range(longest, experiment.shortest - 1, -1):
+    shortest = min(experiment.shortest, longest)
+    for epochs in range(longest, shortest - 1, -1):
         if seconds(fitted(epochs, images)) <= budget:
             return fitted(epochs, images)
-    shortest = min(experiment.shortest, longest)
     most, fewest = seconds(fitted(shortest, images)), seconds(fitted(shortest, least))
     count = int(least + (images - least) * (budget - fewest) / (most - fewest)) if most > fewest else 0
     if count < least:
