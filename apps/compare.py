@@ -51,9 +51,8 @@ SECTIONS = {
         click.Option(
             ["--search"],
             type=Rates(),
-            default="2.5e-3,5e-3,1e-2",
             metavar="RATES",
-            help="Learning rates tried on held-out training images, or none.  [default: 2.5e-3,5e-3,1e-2]",
+            help="Learning rates tried on held-out training images, or none.  [default: 1/2, 1, 2 x the recipe's]",
         ),
         click.Option(["--run-dir"], type=FOLDER, default="runs/compare", metavar="DIR", help="[default: runs/compare]"),
         click.Option(["--dry-run"], is_flag=True, help="Print the runs and how long they take."),
@@ -69,6 +68,7 @@ EPILOG = """\b
 Examples:
   keras-dd compare --dataset cifar10 --model resnet8 --width 32
   keras-dd compare --baseline tuned --seeds 5 --epochs 8 --subnet-epochs 4
+  keras-dd compare --search 2e-3,5e-3 --budget 30min --run-dir runs/half-hours
 """
 
 

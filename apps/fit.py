@@ -43,6 +43,8 @@ SECTIONS = {
             among=OFF_DIAGONAL,
             metavar="RULE",
         ),
+        setting("head_scale", "Of the composed head.", metavar="S"),
+        setting("reestimate", "Batch norm, once composed.", "--reestimate/--no-reestimate"),
     ],
     "Training": [
         setting("method", f"{' or '.join(METHODS)}.", among=METHODS, metavar="NAME"),

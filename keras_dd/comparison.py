@@ -28,7 +28,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
         seeds: the number of pairs.
         budget: seconds of training of a run, where `epochs` is None.
         search: learning rates to choose from, on held-out training images, for "tuned" and for the fine-tuning by
-            decomposition alike; none: those of the recipe.
+            decomposition alike; none: those of the recipe; None: half, once and twice that of the recipe's baseline.
         run_dir: the campaign's folder, a new one or that of the same command before.
         command: the command line, for the reports.
 
@@ -36,6 +36,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
         What stands in comparison.json.
     """
     _check(settings, baselines, seeds, budget)
+    search = _search(settings) if search is None else search
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "rates", lambda: measure(settings, baselines))
@@ -74,6 +75,10 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
         with replacing(folder / "comparison.md") as partial:
             partial.write_text(markdown(found), encoding="utf-8")
     return found
+
+
+def _search(settings):
+    return tuple(factor * RECIPES[settings.recipe].baseline.learning_rate for factor in (0.5, 1, 2))
 
 
 def _check(settings, baselines, seeds, budget):
@@ -126,6 +131,7 @@ def arms_of(settings, baselines, budget, measured):
 def plan(settings, baselines, seeds, budget, search):
     """What `compare` would run, in words.  A few steps are trained for the times, and nothing is written."""
     _check(settings, baselines, seeds, budget)
+    search = _search(settings) if search is None else search
     measured = measure(settings, baselines)
     arms = arms_of(settings, baselines, budget, measured)
     runs = trials_of(arms, search) | finals_of(arms, seeds)

@@ -161,6 +161,8 @@ class Settings:
     grid: tuple[int, int] | None = None
     overlap: int | None = None
     off_diagonal: str = "zeros"
+    head_scale: float = 1.0
+    reestimate: bool = True
     recipe: str = "quick"
     subnet_epochs: int | None = None
     epochs: int | None = None
@@ -201,6 +203,7 @@ RANGES = {
     "width": (1, inf),
     "parts": (1, inf),
     "overlap": (0, inf),
+    "head_scale": (0, inf),
     "subnet_epochs": (0, inf),
     "epochs": (0, inf),
     "subnet_learning_rate": (0, inf),

@@ -31,7 +31,8 @@ from keras_dd.userfiles import load_model
 MODEL_FIELDS = ("width", "shortcut", "dtype")
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
 # Those that say how a network is trained by decomposition.
-DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "subnet_epochs", "subnet_learning_rate")
+DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
+DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
 
 
 @dataclass(frozen=True)

@@ -181,9 +181,11 @@ def _decomposed(job, results, run_dir, callbacks, start):
             print(remark)
     with _stage(results, "compose"):
         print("Composing the full network")
-        composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
+        composed = compose(parts, job.model, settings.off_diagonal, settings.seed, head_scale=settings.head_scale)
     with _stage(results, "evaluate"):
         results |= _named("composed", job, accuracies(composed, evaluation, tops))
+    if not settings.reestimate:
+        return parts, composed
     with _stage(results, "recalibrate"):
         print("Re-estimating its batch-norm statistics")
         recalibrated = reestimate(composed, job.whole_images())

@@ -111,6 +111,21 @@ DEEP_ARMS = {
 }
 
 
+# What a small machine trains; one choice at a time is another than in the first arm.
+ABLATED = {"dataset": "cifar10", "model": "resnet8", "width": 32, "subnet_epochs": 4, "epochs": 6}
+ABLATIONS = {
+    "zeros, overlap 8": {},
+    "noise:0.3": {"off_diagonal": "noise:0.3"},
+    "noise:1": {"off_diagonal": "noise:1"},
+    "orthogonal:1": {"off_diagonal": "orthogonal:1"},
+    "BN not re-estimated": {"reestimate": False},
+    "overlap 0": {"overlap": 0},
+    "overlap 4": {"overlap": 4},
+    "head x 2": {"head_scale": 2.0},
+    "head x 4": {"head_scale": 4.0},
+}
+
+
 def _of(arms, *starts):
     return {name: how for name, how in arms.items() if name.startswith(starts)}
 
@@ -218,5 +233,17 @@ EXPERIMENTS = {
         tuple(_deep()),
         dict.fromkeys(_of(DEEP_ARMS, "C10 56", "C10 110"), {"width": 8}),
         shortest=5,
+    ),
+    "ablation": Experiment(
+        "Ablation (ours): composing otherwise, ResNet-8 on CIFAR-10",
+        {name: ABLATED | other for name, other in ABLATIONS.items()},
+        tuple(
+            Value(f"{name}: {kind}", "–", measure, name)
+            for kind, measure in (("as composed", "accuracy as composed"), ("at the end", "accuracy"))
+            for name in ABLATIONS
+        ),
+        dict.fromkeys(ABLATIONS, {}),
+        seeds=3,
+        shortest=4,
     ),
 }

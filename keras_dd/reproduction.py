@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import statistics
 import time
 
@@ -54,7 +55,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         if scale == "small":
             arms = {arm: Settings(**known) for arm, known in campaign.once(folder, "arms", fields).items()}
         runs = {
-            f"{arm.replace(' ', '-')}-seed{seed}": dataclasses.replace(settings, seed=seed)
+            f"{re.sub('[^A-Za-z0-9.]+', '-', arm)}-seed{seed}": dataclasses.replace(settings, seed=seed)
             for seed in range(seeds)  # seed by seed: what the machine does in the meantime then meets all arms
             for arm, settings in arms.items()
         }
@@ -163,6 +164,11 @@ def _timed_alone(report, history, measured):
 # Measures: a number of one run, or of a run and the run of the same seed that it is compared with.
 
 
+def _composed(report, kind):
+    """With batch norm re-estimated, where it was."""
+    return report.get(f"recalibrated_{kind}", report[f"composed_{kind}"])
+
+
 def _hours(report, history):
     return max(clocks.positions(report, history, "unlinked")) / 3600
 
@@ -183,8 +189,8 @@ PERCENT, SECONDS, RATIO = "{:.2f} %", "{:.2f}", "{:.2f}x"
 MEASURES = {
     "accuracy": (PERCENT, lambda report, history: 100 * report["final_accuracy"]),
     "top-5 accuracy": (PERCENT, lambda report, history: 100 * report["final_top5_accuracy"]),
-    "accuracy as composed": (PERCENT, lambda report, history: 100 * report["recalibrated_accuracy"]),
-    "top-5 accuracy as composed": (PERCENT, lambda report, history: 100 * report["recalibrated_top5_accuracy"]),
+    "accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "accuracy")),
+    "top-5 accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "top5_accuracy")),
     "error": (PERCENT, lambda report, history: 100 - 100 * report["final_accuracy"]),
     "seconds an epoch": (SECONDS, _epoch),
     "epochs to converge": ("{:.1f}", _converged),
@@ -264,8 +270,8 @@ def draw(results, title, path):
         for report, history in runs:
             rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
             points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
-            start = [(0, report["recalibrated_accuracy"])] if report["boxes"] else []
-            arms.setdefault(arm, []).append(start + points)
+            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
+            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
     drawing.curves(axes, arms, "epochs of the full network", "accuracy on the test split")
     axes.set_title(title, loc="left", fontsize=10)
     figure.savefig(path, format="png")
