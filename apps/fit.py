@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
 from keras_dd.config import (
+    BLOCKS,
     DTYPES,
     METHODS,
     OFF_DIAGONAL,
@@ -32,6 +33,7 @@ SECTIONS = {
         setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
+        setting("block", f"{', '.join(BLOCKS)} (fastresnets).", among=BLOCKS, metavar="KIND"),
     ],
     "Decomposition": [
         setting("parts", "How many sub-networks.", metavar="K"),
@@ -80,7 +82,7 @@ Examples:
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
   keras-dd fit --method conventional --epochs 6 --run-dir runs/baseline
   keras-dd fit --resume runs/first
-""".format(recipes="\n".join(f"  {name:7}{recipe.about}" for name, recipe in RECIPES.items()))
+""".format(recipes="\n".join(f"  {name:12}{recipe.about}" for name, recipe in RECIPES.items()))
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)

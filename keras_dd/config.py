@@ -30,6 +30,7 @@ HELD_BYTES = 2**29
 TOP5_CLASSES = 21
 DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
+BLOCKS = ("type1", "basic", "type2")
 METHODS = ("decomposition", "conventional")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
@@ -90,13 +91,16 @@ class Stage:
     """One stage of training: how long, and how fast.
 
     `schedule` is "step" (divided by 10 at the epochs `drops`, the paper's way) or "one-cycle" (a linear rise over
-    the first quarter, then half a cosine down to zero).
+    the first quarter, then half a cosine down to zero).  `optimizer` is "adam" or "sgd" (Nesterov's momentum of 0.9);
+    `weight_decay` times each weight is added to its gradient (L2).
     """
 
     epochs: int
     learning_rate: float
     schedule: str = "one-cycle"
     drops: tuple[int, ...] = ()
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
 
     def lasting(self, epochs: int | None) -> "Stage":
         """The same stage over another number of epochs, its drops moved in proportion."""
@@ -108,11 +112,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are trained: Adam, batches of `batch_size`, and what is done to the training images.
+    """How networks are trained: batches of `batch_size`, and what is done to the training images.
 
     `subnets` and `finetune` are the two stages of training by decomposition, `baseline` is the full network from random
     initialisation.
     `flip` mirrors half of the images left to right, `crop` pads by that many pixels and cuts a random window.
+    `standardize` makes a network that is built by name begin with the training images' mean and variance.
     """
 
     about: str
@@ -122,8 +127,11 @@ class Recipe:
     batch_size: int = 128
     flip: bool = True
     crop: int = 0
+    standardize: bool = False
 
 
+# Section 3.2 of "Simplified residual structure and fast deep residual networks" (2021), as in He et al.
+FASTRESNET = Stage(epochs=160, learning_rate=0.1, schedule="step", drops=(80, 120), optimizer="sgd", weight_decay=1e-4)
 RECIPES = {
     "quick": Recipe(
         about="one-cycle, made for one machine and few epochs",
@@ -138,6 +146,15 @@ RECIPES = {
         subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
         finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
         baseline=Stage(epochs=160, learning_rate=1e-3, schedule="step", drops=(80, 120)),
+    ),
+    # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
+    "fastresnet": Recipe(
+        about="FastResNet's: Nesterov, 160 epochs a sub-network, 80 of fine-tuning, crops and flips",
+        subnets=FASTRESNET,
+        finetune=dataclasses.replace(FASTRESNET.lasting(80), learning_rate=0.01),
+        baseline=FASTRESNET,
+        crop=4,
+        standardize=True,
     ),
 }
 
@@ -156,6 +173,7 @@ class Settings:
     model: str = "cnn"
     width: int | None = None
     shortcut: str = "projection"
+    block: str = "type1"
     method: str = "decomposition"
     parts: int = 4
     grid: tuple[int, int] | None = None
@@ -216,6 +234,7 @@ RANGES = {
 CHOICES = {
     "split": SPLITS,
     "shortcut": SHORTCUTS,
+    "block": BLOCKS,
     "method": METHODS,
     "recipe": RECIPES,
     "dtype": DTYPES,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 
@@ -28,7 +29,9 @@ from keras_dd.models import MODELS
 from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.
-MODEL_FIELDS = ("width", "shortcut", "dtype")
+MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
+# Of these, those that not every network has, and the networks that have them.
+KINDS = {"shortcut": "resnets", "block": "fastresnets"}
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
 # Those that say how a network is trained by decomposition.
 DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
@@ -143,8 +146,10 @@ def _fewer(dataset, settings):
 def _refuse_what_would_be_ignored(settings, model, dataset):
     if model is None and settings.model not in MODELS:
         raise unknown("model", settings.model, MODELS)
-    if settings.model == "cnn" and settings.shortcut != Settings.shortcut:
-        raise UserError(f"shortcut {settings.shortcut!r} is for resnets, and 'cnn' has none: leave it out")
+    for name in KINDS.keys() - _options(settings.model) if model is None else ():
+        value = getattr(settings, name)
+        if value != getattr(Settings, name):
+            raise UserError(f"{name} {value!r} is for {KINDS[name]}, and {settings.model!r} has none: leave it out")
     for name in DECOMPOSITION_FIELDS:
         value = getattr(settings, name)
         if settings.method == "conventional" and value != getattr(Settings, name):
@@ -207,12 +212,19 @@ def _stage(stage, epochs, learning_rate):
     return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate)
 
 
+def _options(model):
+    """The arguments of a named network's builder."""
+    return inspect.signature(MODELS[model]).parameters.keys()
+
+
 def _mark(*parts):
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _build(settings, dataset):
-    options = {} if settings.model == "cnn" else {"shortcut": settings.shortcut}
+    options = {name: getattr(settings, name) for name in KINDS.keys() & _options(settings.model)}
+    if RECIPES[settings.recipe].standardize:
+        options["moments"] = data.moments(dataset.train)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
     try:

@@ -378,3 +378,12 @@ def test_the_seed_decides_everything_random(few):
     first, again, other = drawn(0), drawn(0), drawn(1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_a_recipe_that_standardises_gives_networks_that_do(few):
+    prepared = job.prepare(Settings(model="fastresnet20", width=4, recipe="fastresnet", block="type2"), dataset=few)
+    assert prepared.settings.crop == 4 and prepared.stages[0].optimizer == "sgd"
+    assert "stack1_block1_1_bn" in [layer.name for layer in prepared.model.layers]
+    for model in (prepared.model, prepared.parts[3]):
+        pixels = model.get_layer("rescale")(few.train.images.astype("float32")).numpy()
+        assert abs(pixels.mean()) < 1e-3 and abs(pixels.std() - 1) < 1e-3
