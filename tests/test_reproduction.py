@@ -115,6 +115,7 @@ def test_time_left():
 def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     """Stopped in its second run, then in a measurement, asked for otherwise, and at last let go on to its end."""
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    monkeypatch.setattr(rates, "STEPS", 2)
     where = tmp_path / "campaign"
     begun = []
 
