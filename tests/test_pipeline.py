@@ -193,6 +193,16 @@ def test_conventional_training(few, tmp_path):
     assert losses[-1] < losses[0]
 
 
+def test_batch_norm_is_left_alone_and_the_head_scaled_if_asked_for(few, tmp_path):
+    settings = {"parts": 2, "overlap": 8, "subnet_epochs": 0, "epochs": 0, "reestimate": False, "head_scale": 3.0}
+    result = keras_dd.fit(support.network(), few, **settings, run_dir=str(tmp_path / "run"))
+    assert "recalibrated_accuracy" not in result.report and "recalibrate" not in result.report["seconds"]
+    composed = keras_dd.compose(result.parts, support.network())
+    images = few.test.images[:5].astype("float32")
+    assert np.allclose(result.model.predict(images, verbose=0), 3 * composed.predict(images, verbose=0), atol=1e-4)
+    assert "| + re-estimated BN | 0–31 | 0–31 | – |" in (result.run_dir / "report.md").read_text()
+
+
 def test_the_rates_and_the_images_that_are_asked_for(few):
     settings = {"model": "cnn", "width": 4, "parts": 2, "subnet_learning_rate": 0.1, "train_images": 100}
     prepared = job.prepare(Settings(**settings), dataset=few)
