@@ -107,7 +107,7 @@ def reopen(run_dir, asked):
         config = json.loads(path.read_text(encoding="utf-8"))
         found, command = config["settings"], config["command"]
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
-        found["grid"] = tuple(found["grid"])
+        found["grid"] = found["grid"] and tuple(found["grid"])
         found["run_dir"] = str(run_dir)
         settings = Settings(**found)
     except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -121,12 +121,13 @@ def reopen(run_dir, asked):
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "
                 f"{name} out, or start another run"
             )
-    if _finished(run_dir):
+    if finished(run_dir):
         raise UserError(f"the run in {str(run_dir)!r} is finished, its network is in model.keras: start another run")
     return settings, command, made_of
 
 
-def _finished(run_dir):
+def finished(run_dir):
+    """Whether a run has ended by itself, and left its network and its report."""
     try:
         return json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))["interrupted"] is None
     except (OSError, ValueError, TypeError, KeyError):
@@ -153,7 +154,8 @@ def environment():
 def _new(settings):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset, model = (Path(name).stem or "data" for name in (settings.dataset, settings.model))  # either may be a path
-    return Path("runs") / f"{dataset}-{model}-k{settings.parts}-{now}"
+    how = f"k{settings.parts}" if settings.method == "decomposition" else settings.method
+    return Path("runs") / f"{dataset}-{model}-{how}-{now}"
 
 
 def _git_state():

@@ -1,0 +1,115 @@
+"""Four clocks for one run: what its epochs took here, and what they would have taken elsewhere.
+
+All four are computed from what one run has measured: the seconds of its stages and of its epochs, without evaluation,
+on the D devices of `report["environment"]["devices"]`.  K is the number of parts that the run was asked for; a run
+without sub-networks, trained the conventional way, is given the same K devices as one with them.
+
+| clock | a sub-network's epochs | the full network's epochs |
+| --- | --- | --- |
+| one-device | as measured | as measured |
+| linked | measured / sub-networks a device | measured * D / K |
+| unlinked | measured / sub-networks a device | measured * D |
+| flops | 3 * 2 * MACs * images, of all K | 3 * 2 * MACs * images |
+
+Measured: all of `one-device`, and what is neither divided nor multiplied (on D = 1 device the full network of
+`unlinked`; with a device for each part the sub-networks everywhere).  Ideal: that ceil(K / D) sub-networks on a device
+share it equally and without loss, so that one alone, which is then as long as the longest, takes its share of their
+time; and that data-parallel training is K times as fast on K devices, with no time for what they send to each other.
+Where sub-networks leave cores idle unless they run at once (`keras-dd bench` measures that), the truth is later than
+the clock; where devices have to talk, it is later for `linked`.
+
+Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
+three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The name of a clock for people, its unit, and in a sentence what it tells."""
+
+    name: str
+    unit: str
+    about: str
+
+
+CLOCKS = {
+    "one-device": Clock("one device", "seconds", "Measured here: all sub-networks at once on this machine."),
+    "linked": Clock(
+        "K devices, linked",
+        "seconds",
+        "Ideal scaling: each sub-network on a device of its own, then fine-tuning data-parallel on all K.",
+    ),
+    "unlinked": Clock(
+        "K devices, no link",
+        "seconds",
+        "Ideal scaling: each sub-network on a machine of its own, then fine-tuning on one of them.",
+    ),
+    "flops": Clock("training FLOPs", "FLOPs", "Counted: 3 x 2 x forward MACs x images, of all networks together."),
+}
+
+
+def positions(report, history, clock):
+    """Where on a clock the epochs of a run ended.
+
+    Args:
+        report, history: of `pipeline.fit`, finished or not.
+        clock: a key of `CLOCKS`.
+
+    Returns:
+        One number for each row of `history`, in the clock's unit from the start of the run.
+    """
+    per_subnet, per_full = _paces(report, clock)
+    _, start = handover(report, history, clock)
+    return [
+        per_subnet * _work(row, clock) if _is_subnet(row) else start + per_full * _work(row, clock) for row in history
+    ]
+
+
+def handover(report, history, clock):
+    """Where on a clock the full network was composed, and where its batch norm was re-estimated: (number, number).
+
+    Both are 0 for a run without sub-networks.
+    """
+    seconds, (per_subnet, _) = report["seconds"], _paces(report, clock)
+    ends = [_work(row, clock) for row in history if _is_subnet(row)]
+    if clock == "flops":
+        end = per_subnet * max(ends, default=0)
+        return end, end
+    composed = per_subnet * (seconds.get("subnets") or max(ends, default=0)) + (seconds.get("compose") or 0)
+    return composed, composed + (seconds.get("recalibrate") or 0)
+
+
+def curve(report, history, clock):
+    """The full network's accuracy against a clock: [(number, fraction), ...] in the order of time.
+
+    As composed, with batch norm re-estimated, and after each epoch of its training; what was not measured is left out.
+    """
+    measured = f"{report['evaluated_on']}_accuracy"
+    points = list(zip(handover(report, history, clock), map(report.get, COMPOSED), strict=True))
+    rows = zip(positions(report, history, clock), history, strict=True)
+    points += [(x, row.get(measured)) for x, row in rows if not _is_subnet(row)]
+    return [(x, accuracy) for x, accuracy in points if accuracy is not None]
+
+
+COMPOSED = ("composed_accuracy", "recalibrated_accuracy")
+
+
+def _paces(report, clock):
+    """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
+    parts, devices = report["settings"]["parts"], len(report["environment"]["devices"])
+    if clock == "flops":
+        train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
+        flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
+        return parts * flops.get("subnet", 0), flops["full"]
+    alone = report.get("alone_share") or 1 / -(-parts // devices)
+    return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
+
+
+def _work(row, clock):
+    return row["epoch"] if clock == "flops" else row["seconds"]
+
+
+def _is_subnet(row):
+    return row["stage"].startswith("subnet ")
