@@ -117,9 +117,12 @@ def test_bottlenecks_with_identity_shortcuts():
     assert trainable(bottleneck, 50, 8, 7, (32, 32, 3), "identity") == bottleneck_by_hand(50, 8, "identity", 7)
 
 
-@pytest.mark.parametrize(("depth", "parts", "box"), [(50, 4, (140, 140)), (101, 8, (140, 98))])
-def test_the_papers_parts_of_resnet50_and_101(depth, parts, box):
-    """Boxes 2x2 and 2x4 of 224x224, and a part with the very shapes of a network of 1/K of the width."""
+def test_the_papers_parts_of_bottlenecks():
+    """Boxes 2x4 of 224x224, and a part with the very shapes of a network of 1/K of the width.
+
+    ResNet101 is this with more of the same blocks in stack 3, whose count is tested above; for 2x2, see test_boxes.py.
+    """
+    depth, parts, box = 50, 8, (140, 98)
     with keras.StatelessScope():
         domains = boxes((224, 224, 3), parts)
         assert {(b.height, b.width) for b in domains} == {box}
