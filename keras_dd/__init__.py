@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_dd.batchnorm import reestimate
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
+    from keras_dd.folding import fold_batchnorm
     from keras_dd.fused import accelerate
     from keras_dd.pipeline import fit, resume
     from keras_dd.widening import widen
@@ -34,6 +35,7 @@ __all__ = [
     "data",
     "decompose",
     "fit",
+    "fold_batchnorm",
     "models",
     "reestimate",
     "resume",
@@ -45,6 +47,7 @@ _HOMES = {
     "compose": "composition",
     "decompose": "decomposition",
     "fit": "pipeline",
+    "fold_batchnorm": "folding",
     "reestimate": "batchnorm",
     "resume": "pipeline",
     "widen": "widening",
