@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_dd.folding import fold_batchnorm
     from keras_dd.fused import accelerate
     from keras_dd.pipeline import fit, resume
+    from keras_dd.recompute import recompute
     from keras_dd.widening import widen
 
 # With oneDNN's convolutions a small ResNet trains about twice as fast; by default TensorFlow has them only on CPUs with
@@ -37,6 +38,7 @@ __all__ = [
     "fit",
     "fold_batchnorm",
     "models",
+    "recompute",
     "reestimate",
     "resume",
     "widen",
@@ -48,6 +50,7 @@ _HOMES = {
     "decompose": "decomposition",
     "fit": "pipeline",
     "fold_batchnorm": "folding",
+    "recompute": "recompute",
     "reestimate": "batchnorm",
     "resume": "pipeline",
     "widen": "widening",
