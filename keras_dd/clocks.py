@@ -1,8 +1,9 @@
 """Four clocks for one run: what its epochs took here, and what they would have taken elsewhere.
 
 All four are computed from what one run has measured: the seconds of its stages and of its epochs, without evaluation,
-on the D devices of `report["environment"]["devices"]`.  K is the number of parts that the run was asked for; a run
-without sub-networks, trained the conventional way, is given the same K devices as one with them.
+on the D devices of `report["environment"]["devices"]`, among which CPUs count as one, for they share its cores.  K is
+the number of parts that the run was asked for; a run without sub-networks, trained the conventional way, is given the
+same K devices as one with them.
 
 | clock | a sub-network's epochs | the full network's epochs |
 | --- | --- | --- |
@@ -93,12 +94,42 @@ def curve(report, history, clock):
     return [(x, accuracy) for x, accuracy in points if accuracy is not None]
 
 
+def summary(report, history):
+    """{clock: {"composed": number, "end": number}}: when the full network was composed, and its last epoch's end.
+
+    What a run did not reach is left out, and so is composing where there was none.
+    """
+    found = {}
+    for clock in CLOCKS:
+        ends = [x for x, row in zip(positions(report, history, clock), history, strict=True) if not _is_subnet(row)]
+        composed = {"composed": handover(report, history, clock)[0]} if report.get(COMPOSED[0]) is not None else {}
+        found[clock] = composed | ({"end": max(ends)} if ends else {})
+    return found
+
+
+def scale(clock, end):
+    """(factor, unit) in which a clock that goes up to `end` is easily read: (60, "minutes")."""
+    units, least = (TIMES, 2) if CLOCKS[clock].unit == "seconds" else (FLOPS, 1)
+    return next(((factor, unit) for factor, unit in units if end > least * factor), units[-1])
+
+
+def shown(clock, value):
+    """A number of a clock as text: "28.0 minutes"; a dash for None."""
+    if value is None:
+        return "–"
+    factor, unit = scale(clock, value)
+    return f"{value / factor:,.1f} {unit}"
+
+
 COMPOSED = ("composed_accuracy", "recalibrated_accuracy")
+TIMES = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
 
 def _paces(report, clock):
     """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
-    parts, devices = report["settings"]["parts"], len(report["environment"]["devices"])
+    parts = report["settings"]["parts"]
+    devices = sum(not name.startswith("CPU") for name in report["environment"]["devices"]) or 1
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}

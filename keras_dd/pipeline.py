@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd import cost, owndata, report, rundir, snapshot, train
+from keras_dd import clocks, confusion, cost, html_report, owndata, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
-from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.evaluation import accuracies, predictions, subnet_accuracies
 from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.recorder import Recorder
@@ -132,7 +132,7 @@ def _run(job, command, run_dir, stop, started):
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
-    with _reported(results, recorders, run_dir, started):
+    with _reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
         with _stage(results, "subnets"):
             print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
             parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
@@ -171,7 +171,9 @@ def _run(job, command, run_dir, stop, started):
             save_weights(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
-            results |= _named("final", job, accuracies(trained, evaluation, tops))
+            answers = predictions(trained, evaluation, max(tops))
+            results |= _named("final", job, answers.accuracies(tops))
+            results["predictions"] = confusion.summary(answers, job.dataset.classes)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(trained, parts, results, _history(recorders), run_dir)
 
@@ -194,8 +196,11 @@ def _dead(fractions, job):
 
 
 @contextmanager
-def _reported(results, recorders, run_dir, started):
-    """Writes the report however the run ends.  If that fails too, as on a full disk, what ended the run is told."""
+def _reported(results, recorders, run_dir, started, split):
+    """Writes the report, with images of this split, however the run ends.
+
+    If that fails too, as on a full disk, what ended the run is told.
+    """
 
     def write():
         seconds = results["seconds"]
@@ -205,7 +210,9 @@ def _reported(results, recorders, run_dir, started):
                 seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
         seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders)
         results["divergences"] = [each for recorder in recorders for each in recorder.divergences]
-        report.write(run_dir, results, _history(recorders))
+        results["clocks"] = clocks.summary(results, _history(recorders))
+        html_report.write(run_dir, results, _history(recorders), split)
+        report.write(run_dir, results, _history(recorders))  # last: where report.json is, all others are
 
     try:
         yield
