@@ -21,6 +21,7 @@ from keras_dd.evaluation import accuracies, predictions, subnet_accuracies
 from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.recorder import Recorder
+from keras_dd.scalars import Scalars
 from keras_dd.signals import Stop
 from keras_dd.weights_files import save_weights
 
@@ -184,7 +185,8 @@ def _watch(recorder, name, stage, settings, run_dir, stop):
     snapshots = snapshot.Snapshots(
         run_dir / snapshot.FOLDER, name, stage.epochs, watchers, rundir.seal(run_dir), settings.snapshot_every, stop
     )
-    return [*watchers, snapshots], snapshots.start
+    logs = [Scalars(recorder, run_dir)] if settings.tensorboard else []
+    return [*watchers, *logs, snapshots], snapshots.start
 
 
 def _dead(fractions, job):
