@@ -12,6 +12,7 @@ import click
 
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
+from keras_dd.apps.feature_maps import feature_maps
 from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
 
@@ -42,6 +43,7 @@ def commands(context):
 commands.add_command(fit)
 commands.add_command(bench)
 commands.add_command(feed)
+commands.add_command(feature_maps)
 
 
 # TensorFlow's names for a full memory, and for files that could be read when a run began and now cannot.

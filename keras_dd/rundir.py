@@ -92,15 +92,11 @@ def locked(run_dir):
         os.close(handle)
 
 
-def reopen(run_dir, asked):
-    """What config.json says of a run that is to go on: (Settings, command, made_of).
-
-    Args:
-        run_dir: the directory, `locked`.
-        asked: {setting: value} that the user gave again, which must be those of the run.
+def read(run_dir):
+    """What config.json says of a run: (Settings, command, made_of).
 
     Raises:
-        UserError: a config.json that is damaged or none of ours, a finished run, or other settings.
+        UserError: a config.json that is not there, is damaged, or none of ours.
     """
     path = Path(run_dir) / CONFIG
     try:
@@ -109,24 +105,44 @@ def reopen(run_dir, asked):
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
         found["grid"] = tuple(found["grid"])
         found["run_dir"] = str(run_dir)
-        settings = Settings(**found)
+        return Settings(**found), command, made_of
+    except OSError as error:
+        raise UserError(
+            f"{str(run_dir)!r} is not the directory of a run ({CONFIG}: {error.strerror}): name one that "
+            "keras-dd fit has made"
+        ) from error
     except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a run of keras-dd ({error}): start another run") from error
+
+
+def reopen(run_dir, asked):
+    """What config.json says of a run that is to go on: (Settings, command, made_of).
+
+    Args:
+        run_dir: the directory, `locked`.
+        asked: {setting: value} that the user gave again, which must be those of the run.
+
+    Raises:
+        UserError: what `read` raises; a finished run, or other settings.
+    """
+    settings, command, made_of = read(run_dir)
+    path = Path(run_dir) / CONFIG
     for name, value in asked.items():
         if not hasattr(settings, name):
-            raise unknown("setting", name, found)
+            raise unknown("setting", name, dataclasses.asdict(settings))
         value = getattr(Settings(**{name: value}), name)
         if value != getattr(settings, name):
             raise UserError(
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "
                 f"{name} out, or start another run"
             )
-    if _finished(run_dir):
+    if finished(run_dir):
         raise UserError(f"the run in {str(run_dir)!r} is finished, its network is in model.keras: start another run")
     return settings, command, made_of
 
 
-def _finished(run_dir):
+def finished(run_dir):
+    """Whether the run came to its end."""
     try:
         return json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))["interrupted"] is None
     except (OSError, ValueError, TypeError, KeyError):

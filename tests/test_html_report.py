@@ -55,8 +55,8 @@ def conventional():
     report, history = test_report.sample()
     for key in ("subnet_accuracy", "composed_accuracy", "recalibrated_accuracy"):
         report[key] = None
-    report |= {"seconds": {"train": 300.0, "total": 310.0}, "boxes": []}
-    return report, [row | {"stage": "train"} for row in history if row["stage"] == "finetune"]
+    report |= {"seconds": {"baseline": 300.0, "total": 310.0}, "boxes": []}
+    return report, [row | {"stage": "baseline"} for row in history if row["stage"] == "finetune"]
 
 
 def hundred():
