@@ -7,7 +7,9 @@ from click.core import ParameterSource
 
 from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
 from keras_dd.config import (
+    BLOCKS,
     DTYPES,
+    METHODS,
     OFF_DIAGONAL,
     ON_DIVERGENCE,
     RECIPES,
@@ -23,6 +25,7 @@ SECTIONS = {
     "Data": [
         *DATASET,
         setting("validation_split", "Held out of training.", metavar="SHARE"),
+        setting("train_images", "Train on N only.", unset="all", type=int, metavar="N"),
         setting("flip", "Mirror half the images.", "--flip/--no-flip", unset="the recipe's"),
         setting("crop", "Pad, and cut at random.", metavar="PX", **RECIPE),
     ],
@@ -30,6 +33,7 @@ SECTIONS = {
         setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
+        setting("block", f"{', '.join(BLOCKS)} (fastresnets).", among=BLOCKS, metavar="KIND"),
     ],
     "Decomposition": [
         setting("parts", "How many sub-networks.", metavar="K"),
@@ -41,11 +45,16 @@ SECTIONS = {
             among=OFF_DIAGONAL,
             metavar="RULE",
         ),
+        setting("head_scale", "Of the composed head.", metavar="S"),
+        setting("reestimate", "Batch norm, once composed.", "--reestimate/--no-reestimate"),
     ],
     "Training": [
+        setting("method", f"{' or '.join(METHODS)}.", among=METHODS, metavar="NAME"),
         setting("recipe", f"{' or '.join(RECIPES)}, see below.", among=RECIPES, metavar="NAME"),
         setting("subnet_epochs", "Epochs of sub-networks.", metavar="N", **RECIPE),
-        setting("epochs", "Epochs of fine-tuning.", metavar="N", **RECIPE),
+        setting("epochs", "Epochs of the full network.", metavar="N", **RECIPE),
+        setting("subnet_learning_rate", "Highest of sub-networks.", metavar="R", **RECIPE | {"type": float}),
+        setting("learning_rate", "Highest of the full network.", metavar="R", **RECIPE | {"type": float}),
         setting("batch_size", "Images a step.", metavar="N", **RECIPE),
     ],
     "Run": [
@@ -72,8 +81,9 @@ Examples:
   keras-dd fit --dataset cifar10 --data-dir ~/data --model resnet8 --width 32
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
+  keras-dd fit --method conventional --epochs 6 --run-dir runs/baseline
   keras-dd fit --resume runs/first
-""".format(recipes="\n".join(f"  {name:7}{recipe.about}" for name, recipe in RECIPES.items()))
+""".format(recipes="\n".join(f"  {name:12}{recipe.about}" for name, recipe in RECIPES.items()))
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
@@ -83,7 +93,8 @@ def fit(context, dry_run, resume, **chosen):
 
     Images are cut into K overlapping boxes.  K sub-networks, each with 1/K of
     the width, learn one box each, all at once.  Their weights compose the full
-    network, which is then fine-tuned on whole images.
+    network, which is then fine-tuned on whole images.  With --method conventional
+    the full network is trained from random initialisation, for comparison.
     """
     typed = [name for name in chosen if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if resume and dry_run:

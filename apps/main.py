@@ -12,9 +12,11 @@ import click
 
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
+from keras_dd.apps.compare import compare
 from keras_dd.apps.feature_maps import feature_maps
 from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
+from keras_dd.apps.reproduce import reproduce
 
 EPILOG = """\b
 Start here:
@@ -41,9 +43,11 @@ def commands(context):
 
 
 commands.add_command(fit)
+commands.add_command(compare)
 commands.add_command(bench)
 commands.add_command(feed)
 commands.add_command(feature_maps)
+commands.add_command(reproduce)
 
 
 # TensorFlow's names for a full memory, and for files that could be read when a run began and now cannot.

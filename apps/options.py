@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,23 @@ class Grid(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is not ROWSxCOLUMNS, as in 2x4.", param, context)
         return rows, columns
+
+
+class Duration(click.ParamType):
+    """90s, 30min or 2h, in seconds."""
+
+    name = "time"
+    UNITS = {"s": 1, "min": 60, "h": 3600}
+
+    def convert(self, value, param, context):
+        number = str(value).rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            seconds = float(number) * self.UNITS[str(value)[len(number) :]]
+            if not 0 < seconds < math.inf:
+                raise ValueError
+        except (ValueError, KeyError):
+            self.fail(f"{value!r} is no time, as 90s, 30min or 2h are.", param, context)
+        return seconds
 
 
 class Sectioned(click.Command):

@@ -20,10 +20,14 @@ def runs():
     ]
     for path in sorted(FIGURES.glob("*/report.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
+        name = f"[{path.parent.name}](figures/{path.parent.name}/report.md)"
+        if "baseline" in report["seconds"]:  # trained conventionally: no sub-networks
+            cells = ["–"] * 3 + [f"{100 * report['final_accuracy']:.1f}", "–", f"{report['seconds']['baseline']:,.0f}"]
+            lines.append("| " + " | ".join([name, *cells]) + " |")
+            continue
         subnets = [100 * accuracy for accuracy in report["subnet_accuracy"]]
         reached = [100 * report[f"{stage}_accuracy"] for stage in ("composed", "recalibrated", "final")]
         seconds = [report["seconds"][stage] for stage in ("subnets", "finetune")]
-        name = f"[{path.parent.name}](figures/{path.parent.name}/report.md)"
         cells = [f"{min(subnets):.1f} to {max(subnets):.1f}", *(f"{r:.1f}" for r in reached)]
         lines.append("| " + " | ".join([name, *cells, *(f"{s:,.0f}" for s in seconds)]) + " |")
     return "\n".join(lines)

@@ -17,7 +17,8 @@ Measured: all of `one-device`, and what is neither divided nor multiplied (on D 
 share it equally and without loss, so that one alone, which is then as long as the longest, takes its share of their
 time; and that data-parallel training is K times as fast on K devices, with no time for what they send to each other.
 Where sub-networks leave cores idle unless they run at once (`keras-dd bench` measures that), the truth is later than
-the clock; where devices have to talk, it is later for `linked`.
+the clock; where devices have to talk, it is later for `linked`.  A report whose "alone_share" says what a step of one
+sub-network alone takes of that of all at once, measured, has that in the place of the ideal share.
 
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
@@ -36,16 +37,18 @@ class Clock:
 
 
 CLOCKS = {
-    "one-device": Clock("one device", "seconds", "Measured here: all sub-networks at once on this machine."),
+    "one-device": Clock(
+        "one device", "seconds", "Measured on this machine; sub-networks, where there are any, at once."
+    ),
     "linked": Clock(
         "K devices, linked",
         "seconds",
-        "Ideal scaling: each sub-network on a device of its own, then fine-tuning data-parallel on all K.",
+        "Ideal scaling: each sub-network on a device of its own, the full network data-parallel on all K.",
     ),
     "unlinked": Clock(
         "K devices, no link",
         "seconds",
-        "Ideal scaling: each sub-network on a machine of its own, then fine-tuning on one of them.",
+        "Ideal scaling: each sub-network on a machine of its own, the full network on one of them.",
     ),
     "flops": Clock("training FLOPs", "FLOPs", "Counted: 3 x 2 x forward MACs x images, of all networks together."),
 }
@@ -134,7 +137,7 @@ def _paces(report, clock):
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
         return parts * flops.get("subnet", 0), flops["full"]
-    alone = 1 / -(-parts // devices)
+    alone = report.get("alone_share") or 1 / -(-parts // devices)
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
 
 

@@ -12,12 +12,13 @@ from keras_dd.config import UserError, parse_off_diagonal, shown, whole
 from keras_dd.graph import copy, image_of, operations
 
 
-def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
+def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None, head_scale=1.0):
     """Fill the full network with the weights of its sub-networks.
 
     First layer: kernels side by side.  Hidden layers: block diagonal, W[..., in(k), out(k)] = W_k.  Per-channel
     weights: side by side.  Head: kernels stacked along the input and divided by K, biases averaged.  So with zeros off
-    the diagonal the composed network's scores are the mean of the sub-networks' scores on the whole image.
+    the diagonal the composed network's scores are the mean of the sub-networks' scores on the whole image, times
+    `head_scale`.
 
     Args:
         subnets: the trained `Decomposition`, or its K models in the order of their boxes.
@@ -26,6 +27,7 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
             deviation of He's initialisation) or "orthogonal:S" (an orthogonal matrix scaled to the same size).
         seed: of the noise and of the orthogonal matrices.
         grid: (rows, columns) of the boxes, where `subnets` is a list and the grid is not the one nearest to a square.
+        head_scale: of the head's kernel and bias.
 
     Returns:
         A new model with the layers of `model`.
@@ -51,7 +53,7 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None):
             # A layer without bias has fewer weights than its rule has places.
             places = visit.rule.weights(visit, k)[: len(weights)]
             for i, (value, place) in enumerate(zip(_weights(part, visit, k), places, strict=True)):
-                share = 1 / len(parts) if head and place.averaged else 1
+                share = head_scale / len(parts) if head and place.averaged else 1
                 weights[i][place.full] += share * _entries(value, place, weights[i], visit, k)
                 owned[i][place.full] = True
         for i, weight in enumerate(weights):

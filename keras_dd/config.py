@@ -30,6 +30,8 @@ HELD_BYTES = 2**29
 TOP5_CLASSES = 21
 DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
+BLOCKS = ("type1", "basic", "type2")
+METHODS = ("decomposition", "conventional")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
@@ -89,13 +91,16 @@ class Stage:
     """One stage of training: how long, and how fast.
 
     `schedule` is "step" (divided by 10 at the epochs `drops`, the paper's way) or "one-cycle" (a linear rise over
-    the first quarter, then half a cosine down to zero).
+    the first quarter, then half a cosine down to zero).  `optimizer` is "adam" or "sgd" (Nesterov's momentum of 0.9);
+    `weight_decay` times each weight is added to its gradient (L2).
     """
 
     epochs: int
     learning_rate: float
     schedule: str = "one-cycle"
     drops: tuple[int, ...] = ()
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
 
     def lasting(self, epochs: int | None) -> "Stage":
         """The same stage over another number of epochs, its drops moved in proportion."""
@@ -107,24 +112,32 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How both stages are trained: Adam, batches of `batch_size`, and what is done to the training images.
+    """How networks are trained: batches of `batch_size`, and what is done to the training images.
 
+    `subnets` and `finetune` are the two stages of training by decomposition, `baseline` is the full network from random
+    initialisation.
     `flip` mirrors half of the images left to right, `crop` pads by that many pixels and cuts a random window.
+    `standardize` makes a network that is built by name begin with the training images' mean and variance.
     """
 
     about: str
     subnets: Stage
     finetune: Stage
+    baseline: Stage
     batch_size: int = 128
     flip: bool = True
     crop: int = 0
+    standardize: bool = False
 
 
+# Section 3.2 of "Simplified residual structure and fast deep residual networks" (2021), as in He et al.
+FASTRESNET = Stage(epochs=160, learning_rate=0.1, schedule="step", drops=(80, 120), optimizer="sgd", weight_decay=1e-4)
 RECIPES = {
     "quick": Recipe(
         about="one-cycle, made for one machine and few epochs",
         subnets=Stage(epochs=8, learning_rate=5e-3),
         finetune=Stage(epochs=8, learning_rate=5e-3),
+        baseline=Stage(epochs=8, learning_rate=5e-3),
         batch_size=64,
     ),
     # Section 3 of the paper, "A fast learning strategy ... based on domain decomposition" (2020).
@@ -132,6 +145,16 @@ RECIPES = {
         about="the paper's: 120 epochs a sub-network, 80 of fine-tuning, flips only",
         subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
         finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
+        baseline=Stage(epochs=160, learning_rate=1e-3, schedule="step", drops=(80, 120)),
+    ),
+    # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
+    "fastresnet": Recipe(
+        about="FastResNet's: Nesterov, 160 epochs a sub-network, 80 of fine-tuning, crops and flips",
+        subnets=FASTRESNET,
+        finetune=dataclasses.replace(FASTRESNET.lasting(80), learning_rate=0.01),
+        baseline=FASTRESNET,
+        crop=4,
+        standardize=True,
     ),
 }
 
@@ -146,16 +169,23 @@ class Settings:
     image_size: int | None = None
     skip_bad_images: bool = False
     validation_split: float = 0.0
+    train_images: int | None = None
     model: str = "cnn"
     width: int | None = None
     shortcut: str = "projection"
+    block: str = "type1"
+    method: str = "decomposition"
     parts: int = 4
     grid: tuple[int, int] | None = None
     overlap: int | None = None
     off_diagonal: str = "zeros"
+    head_scale: float = 1.0
+    reestimate: bool = True
     recipe: str = "quick"
     subnet_epochs: int | None = None
     epochs: int | None = None
+    subnet_learning_rate: float | None = None
+    learning_rate: float | None = None
     batch_size: int | None = None
     flip: bool | None = None
     crop: int | None = None
@@ -188,17 +218,29 @@ class Settings:
 RANGES = {
     "validation_split": (0, 1),
     "image_size": (1, 4097),
+    "train_images": (1, inf),
     "width": (1, inf),
     "parts": (1, inf),
     "overlap": (0, inf),
+    "head_scale": (0, inf),
     "subnet_epochs": (0, inf),
     "epochs": (0, inf),
+    "subnet_learning_rate": (0, inf),
+    "learning_rate": (0, inf),
     "batch_size": (1, inf),
     "crop": (0, inf),
     "seed": (0, 2**31),
     "snapshot_every": (0, inf),
 }
-CHOICES = {"split": SPLITS, "shortcut": SHORTCUTS, "recipe": RECIPES, "dtype": DTYPES, "on_divergence": ON_DIVERGENCE}
+CHOICES = {
+    "split": SPLITS,
+    "shortcut": SHORTCUTS,
+    "block": BLOCKS,
+    "method": METHODS,
+    "recipe": RECIPES,
+    "dtype": DTYPES,
+    "on_divergence": ON_DIVERGENCE,
+}
 
 
 def _plain(name, value, kind):

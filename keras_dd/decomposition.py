@@ -7,6 +7,7 @@ import keras
 
 from keras_dd.boxes import Box, boxes
 from keras_dd.channels import walk
+from keras_dd.deep import deep
 from keras_dd.graph import again, image_of, replay
 
 
@@ -55,6 +56,7 @@ def decompose(model, parts=4, overlap=None, grid=None):
     return Decomposition(subnets, domains)
 
 
+@deep()
 def part_of(model, visits, box, k, name):
     """Part k of a model whose `visits` were taken with these boxes, under a new name and with fresh weights."""
     configs = {visit.name: visit.rule.config(visit, k) for visit in visits}

@@ -65,7 +65,7 @@ def load(run_dir):
         load_weights(subnet, path)
     finetuned = copy(job.model)
     load_weights(finetuned, Path(run_dir) / "model.weights.h5")
-    composed = compose(job.parts, job.model, settings.off_diagonal, settings.seed)
+    composed = compose(job.parts, job.model, settings.off_diagonal, settings.seed, head_scale=settings.head_scale)
     random = keras.models.clone_model(job.model, clone_function=again, recursive=True)  # that of a file is trained
     return Networks(job, job.parts, composed, finetuned, random)
 

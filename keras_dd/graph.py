@@ -3,6 +3,7 @@
 import keras
 
 from keras_dd.config import UserError, shown
+from keras_dd.deep import deep
 
 
 def replay(model, inputs, call):
@@ -100,6 +101,7 @@ def again(operation, **changes):
         ) from error
 
 
+@deep()
 def copy(model, make=again):
     """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them."""
     clone = keras.models.clone_model(model, clone_function=make, recursive=True)

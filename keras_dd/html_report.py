@@ -3,24 +3,19 @@
 Everything is drawn here.  The four clocks and the light and dark colours are radio buttons, between which CSS switches.
 """
 
-import base64
-import io
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-import numpy as np
-from PIL import Image
-
-from keras_dd import clocks, confusion
+from keras_dd import clocks, html_answers
 from keras_dd import report as reporting
 from keras_dd.charts import Line, chart, ticks
 from keras_dd.files import replacing
 from keras_dd.markup import join, table, tag
+from keras_dd.pictures import images_of, picture
 
-# Pixels of a side: images are scaled down to these.
-PICTURE, EXAMPLE = 256, 96
-BLUE, ORANGE = (0x2B, 0x8C, 0xD0), (0xD9, 0x6A, 0x10)  # of the matrix of many classes, on light and on dark ground
+COMPARE = "What this gains over conventional training one run cannot tell: keras-dd compare measures it."
+SIDE = 256  # pixels of the image with the boxes, at most
 
 
 def write(run_dir, report, history, split):
@@ -40,8 +35,8 @@ def page(report, history, split=None):
         _against_time(report, history),
         _subnetworks(report, history, split),
         _numbers(report, history),
-        _mistakes(report),
-        _examples(report, split),
+        html_answers.mistakes(report),
+        html_answers.examples(report, split),
         _origin(report, history),
     )
     template = resources.files("keras_dd").joinpath("report.html").read_text(encoding="utf-8")
@@ -66,8 +61,12 @@ def verdict(report, history):
         last = {row["stage"]: row[f"{split}_accuracy"] for row in history if f"{split}_accuracy" in row}
         subnets = [last.pop(f"subnet {k}") for k in range(1, len(report["boxes"]) + 1) if f"subnet {k}" in last]
         if last:
-            return f"{said} The full network had reached {_percent(*last.values())} of {images}."
-        return f"{said} Its sub-networks had reached {_span(subnets)} of {images}." if subnets else said
+            return f"{said} The full network had reached {_percent(*last.values())} on {images}."
+        if composed is not None:
+            return (
+                f"{said} Sub-networks of {_span(subnets)} had composed a network of {_percent(composed)} on {images}."
+            )
+        return f"{said} Its sub-networks had reached {_span(subnets)} on {images}." if subnets else said
     if final is None:
         return "Nothing was measured."
     if not subnets or composed is None:
@@ -101,6 +100,7 @@ def _against_time(report, history):
         tag("h2", "Accuracy against time"),
         tag("fieldset", legend, tag("div", choices, class_="choices")),
         charts,
+        tag("p", COMPARE, class_="about") if report["boxes"] else None,
         class_="by-clock",
     )
 
@@ -218,15 +218,15 @@ def _subnetworks(report, history, split):
         found.append(
             card("fine-tuned", (0, 0, rows, columns), report.get("final_accuracy"), stages["finetune"], "full")
         )
-    picture = split is not None and _picture(_images(split, [0])[0], PICTURE)
-    about = f"The box of each on image 0 of the {report['evaluated_on']} split. " if picture else ""
+    shown = picture(images_of(split, [0])[0], SIDE) if split is not None else None
+    about = f"The box of each on image 0 of the {report['evaluated_on']} split. " if shown else ""
     about += f"Solid: {report['evaluated_on']} accuracy by epoch; dashed: accuracy on the training images."
     return tag(
         "section",
         tag("h2", "What each sub-network sees, and learns"),
         tag("p", about, class_="about"),
         tag("ul", found, class_="cards" + (" coarse" if rows < 100 else "")),
-        style=f"--picture:url({picture})" if picture else None,
+        style=f"--picture:url({shown})" if shown else None,
     )
 
 
@@ -243,82 +243,6 @@ def _numbers(report, history):
     return tag("section", tag("h2", "Numbers"), tag("div", found, class_="tables"))
 
 
-def _mistakes(report):
-    found = report.get("predictions")
-    if not found:
-        return None
-    names, matrix = found["classes"], found["matrix"]
-    shown = None
-    if matrix is not None and len(names) <= confusion.NUMBERED_CLASSES:
-        shown = _matrix_table(names, matrix)
-    elif matrix is not None:
-        label = f"Confusion matrix of {len(names)} classes: a row is a class, a column what it was taken for"
-        caption = f"{label}, in the order of the data set. The fuller the colour, the more of a class."
-        shown = tag("figure", tag("img", src=_matrix_picture(matrix), alt=label), tag("figcaption", caption))
-        shown = tag("div", shown, class_="matrix-picture")
-    tables = [table(lines) for name, lines in confusion.tables(found).items() if name != "matrix"]
-    return tag("section", tag("h2", "What is taken for what"), shown, tag("div", tables, class_="tables"))
-
-
-def _matrix_table(names, matrix):
-    """Numbers on ground that is coloured by their share of the row."""
-    head = tag("tr", tag("td", "is ↓ said →"), [tag("th", tag("span", name), scope="col") for name in names])
-    rows = []
-    for label, counts in enumerate(matrix):
-        total = sum(counts) or 1
-        cells = [
-            tag(
-                "td",
-                count or "",
-                class_="hit" if guess == label else "miss",
-                style=f"--share:{(count / total) ** 0.5:.2f}",
-                title=f"{names[label]}, taken for {names[guess]}: {count} of {sum(counts)}",
-            )
-            for guess, count in enumerate(counts)
-        ]
-        rows.append(tag("tr", tag("th", names[label], scope="row"), cells))
-    caption = tag("caption", "Confusion matrix: images of the class of a row, and what they were taken for")
-    content = tag("table", caption, tag("thead", head), tag("tbody", rows), class_="matrix")
-    return tag("div", content, class_="scroll", tabindex=0, role="region", aria_label="Confusion matrix")
-
-
-def _matrix_picture(matrix):
-    counts = np.array(matrix, float)
-    share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-    is_right = np.eye(len(counts), dtype=bool)[..., None]
-    colours = np.where(is_right, BLUE, ORANGE)
-    return _data_uri(Image.fromarray(np.dstack([colours, 255 * share]).astype(np.uint8), "RGBA"))
-
-
-def _examples(report, split):
-    found = report.get("predictions")
-    if not found:
-        return None
-    names, parts = found["classes"], []
-    for kind, heading in (
-        ("wrong", "The mistakes that it was most sure of"),
-        ("right", "Some that it got right"),
-    ):
-        examples = found[kind]
-        if not examples:
-            continue
-        images = _images(split, [each["index"] for each in examples]) if split is not None else [None] * len(examples)
-        cards = []
-        for each, image in zip(examples, images, strict=True):
-            label, said = names[each["label"]], names[each["predicted"]]
-            sure = f"{100 * each['confidence']:.0f} % sure"
-            words = [tag("b", f"said {said}"), tag("span", f"is {label}")] if kind == "wrong" else [tag("b", label)]
-            words += [tag("span", sure), tag("span", f"image {each['index']}", class_="quiet")]
-            picture = image is not None and _picture(image, EXAMPLE)
-            alt = f"{label}, taken for {said}" if kind == "wrong" else label
-            drawn = tag("img", src=picture, alt=alt) if picture else None
-            cards.append(tag("li", tag("figure", drawn, tag("figcaption", words))))
-        parts += [tag("h3", heading), tag("ul", cards, class_="examples")]
-    rows = report["dataset"]["image_shape"][0]
-    section_class = "coarse" if rows < 100 else None
-    return tag("section", tag("h2", "Examples"), parts, class_=section_class) if parts else None
-
-
 def _origin(report, history):
     tables = reporting.tables(report, history)
     return tag(
@@ -327,26 +251,6 @@ def _origin(report, history):
         tag("pre", tag("code", [(tag("span", word), " ") for word in report["command"].split(" ")])),
         [tag("details", tag("summary", name), table(tables[name.lower()])) for name in ("Settings", "Environment")],
     )
-
-
-def _images(split, rows):
-    """uint8 images of these rows of a split."""
-    return split.batch(np.array(rows))[0].numpy()
-
-
-def _picture(image, side):
-    """An image (H, W, 1 or 3) as a data URI, no larger than `side`; None where its channels are no colours."""
-    if image.shape[-1] not in (1, 3):
-        return None
-    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-    picture.thumbnail((side, side))
-    return _data_uri(picture)
-
-
-def _data_uri(picture):
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _style(part):

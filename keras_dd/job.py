@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from keras_dd.config import (
     WIDTH,
     Settings,
     UserError,
+    shown,
     unknown,
 )
 from keras_dd.decomposition import Decomposition, decompose
@@ -27,18 +29,23 @@ from keras_dd.models import MODELS
 from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.
-MODEL_FIELDS = ("width", "shortcut", "dtype")
+MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
+# Of these, those that not every network has, and the networks that have them.
+KINDS = {"shortcut": "resnets", "block": "fastresnets"}
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
+# Those that say how a network is trained by decomposition.
+DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
+DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
 
 
 @dataclass(frozen=True)
 class Job:
-    """The settings, the data, the full network, its parts and their devices."""
+    """The settings, the data, the full network, its parts (None: it is trained as a whole) and their devices."""
 
     settings: Settings
     dataset: data.Dataset
     model: keras.Model
-    parts: Decomposition
+    parts: Decomposition | None
     devices: tuple[str, ...]
 
     @property
@@ -53,8 +60,14 @@ class Job:
 
     @property
     def stages(self):
-        recipe = RECIPES[self.settings.recipe]
-        return recipe.subnets.lasting(self.settings.subnet_epochs), recipe.finetune.lasting(self.settings.epochs)
+        """{name: Stage} of what is trained, in this order."""
+        s, recipe = self.settings, RECIPES[self.settings.recipe]
+        if self.parts is None:
+            return {"baseline": _stage(recipe.baseline, s.epochs, s.learning_rate)}
+        return {
+            "subnets": _stage(recipe.subnets, s.subnet_epochs, s.subnet_learning_rate),
+            "finetune": _stage(recipe.finetune, s.epochs, s.learning_rate),
+        }
 
     @property
     def made_of(self):
@@ -97,16 +110,18 @@ def prepare(settings, model=None, dataset=None):
     if model is None and settings.model.endswith(".keras"):
         model = load_model(settings.model)
     _refuse_what_would_be_ignored(settings, model, dataset)
-    dataset = dataset or _load(settings)
+    dataset = _fewer(dataset or _load(settings), settings)
     settings = _resolved(settings, named=model is None)
     model = model or _build(settings, dataset)
     _check_that_all_fits(settings, model, dataset, names)
-    parts = decompose(model, settings.parts, settings.overlap, settings.grid)
-    settings = dataclasses.replace(
-        settings,
-        grid=settings.grid or grid_of(settings.parts),
-        overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
-    )
+    parts = None
+    if settings.method == "decomposition":
+        parts = decompose(model, settings.parts, settings.overlap, settings.grid)
+        settings = dataclasses.replace(
+            settings,
+            grid=settings.grid or grid_of(settings.parts),
+            overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
+        )
     job = Job(settings, dataset, model, parts, names)
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
@@ -117,11 +132,32 @@ def _load(settings):
     return data.load(s.dataset, s.data_dir, s.validation_split, s.seed, s.split, s.image_size, s.skip_bad_images)
 
 
+def _fewer(dataset, settings):
+    """The data set with `train_images` of its training images: as many of each class, drawn by the seed."""
+    count, images = settings.train_images, len(dataset.train)
+    if count is None or count == images:
+        return dataset
+    if count > images:
+        raise UserError(
+            f"train_images is {count}: {dataset.name!r} has {images} training images, ask for at most these"
+        )
+    _, some = data.hold_out(dataset.train, count / images, settings.seed)
+    return dataclasses.replace(dataset, train=some)
+
+
 def _refuse_what_would_be_ignored(settings, model, dataset):
     if model is None and settings.model not in MODELS:
         raise unknown("model", settings.model, MODELS)
-    if settings.model == "cnn" and settings.shortcut != Settings.shortcut:
-        raise UserError(f"shortcut {settings.shortcut!r} is for resnets, and 'cnn' has none: leave it out")
+    for name in KINDS.keys() - _options(settings.model) if model is None else ():
+        value = getattr(settings, name)
+        if value != getattr(Settings, name):
+            raise UserError(f"{name} {value!r} is for {KINDS[name]}, and {settings.model!r} has none: leave it out")
+    for name in DECOMPOSITION_FIELDS:
+        value = getattr(settings, name)
+        if settings.method == "conventional" and value != getattr(Settings, name):
+            raise UserError(
+                f"{name} {shown(value)} is for training by decomposition: leave it out, or choose that method"
+            )
     for given, what, fields in (model, "model", MODEL_FIELDS), (dataset, "dataset", DATASET_FIELDS):
         for name in fields:
             if given is not None and getattr(settings, name) != getattr(Settings, name):
@@ -153,17 +189,34 @@ def _check_that_all_fits(settings, model, dataset, names):
 def _resolved(settings, named):
     """The settings with those of the recipe and of the (named) model put in where nothing was asked for."""
     recipe = RECIPES[settings.recipe]
+    is_decomposed = settings.method == "decomposition"
+    last = recipe.finetune if is_decomposed else recipe.baseline
     defaults = {
-        "subnet_epochs": recipe.subnets.epochs,
-        "epochs": recipe.finetune.epochs,
+        "epochs": last.epochs,
+        "learning_rate": last.learning_rate,
         "batch_size": recipe.batch_size,
         "width": WIDTH if named else None,
         "flip": recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED,
         "crop": recipe.crop,
-        "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
     }
+    if is_decomposed:
+        defaults |= {
+            "subnet_epochs": recipe.subnets.epochs,
+            "subnet_learning_rate": recipe.subnets.learning_rate,
+            "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
+        }
     asked = dataclasses.asdict(settings)
     return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})
+
+
+def _stage(stage, epochs, learning_rate):
+    """A stage of the recipe as the resolved settings have it."""
+    return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate)
+
+
+def _options(model):
+    """The arguments of a named network's builder."""
+    return inspect.signature(MODELS[model]).parameters.keys()
 
 
 def _mark(*parts):
@@ -171,7 +224,9 @@ def _mark(*parts):
 
 
 def _build(settings, dataset):
-    options = {} if settings.model == "cnn" else {"shortcut": settings.shortcut}
+    options = {name: getattr(settings, name) for name in KINDS.keys() & _options(settings.model)}
+    if RECIPES[settings.recipe].standardize:
+        options["moments"] = data.moments(dataset.train)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
     try:

@@ -1,6 +1,10 @@
-"""Adam, its learning rates, and a brake for networks that diverge."""
+"""Adam and Nesterov's momentum, their learning rates, and a brake for networks that diverge."""
+
+from functools import partial
 
 import keras
+
+from keras_dd.config import unknown
 
 
 def learning_rate(stage, steps_per_epoch):
@@ -27,9 +31,36 @@ class Braked(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(step) * keras.ops.convert_to_tensor(self.brake)
 
 
-def adam(stage, steps_per_epoch):
-    """Adam at the learning rates of a stage times `optimizer.brake`."""
+class _L2:
+    """Before an optimizer: `l2` times the weight is added to its gradient, of every weight that is trained.
+
+    Keras' own `weight_decay` is another thing: it goes by the learning rate alone, past the momentum.
+    """
+
+    l2 = 0.0
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.l2:
+            gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+
+class Adam(_L2, keras.optimizers.Adam):
+    pass
+
+
+class SGD(_L2, keras.optimizers.SGD):
+    pass
+
+
+OPTIMIZERS = {"adam": Adam, "sgd": partial(SGD, momentum=0.9, nesterov=True)}
+
+
+def make(stage, steps_per_epoch):
+    """The optimizer of a `config.Stage`, at its learning rates times `optimizer.brake`."""
+    if stage.optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", stage.optimizer, OPTIMIZERS)
     brake = keras.Variable(1.0, trainable=False, name="brake")
-    optimizer = keras.optimizers.Adam(Braked(learning_rate(stage, steps_per_epoch), brake))
-    optimizer.brake = brake
+    optimizer = OPTIMIZERS[stage.optimizer](Braked(learning_rate(stage, steps_per_epoch), brake))
+    optimizer.brake, optimizer.l2 = brake, stage.weight_decay
     return optimizer

@@ -36,10 +36,10 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gives: the fine-tuned model, the trained sub-networks, the numbers, and where they lie."""
+    """What a run gives: the trained model, the sub-networks (if there are any), the numbers, and where they lie."""
 
     model: keras.Model
-    parts: Decomposition
+    parts: Decomposition | None
     report: dict
     history: list[dict]
     run_dir: Path
@@ -47,6 +47,8 @@ class Result:
 
 def fit(model=Settings.model, data=Settings.dataset, **settings):
     """Train a network by domain decomposition: sub-networks, composition, batch-norm re-estimation, fine-tuning.
+
+    With method="conventional" the full network is trained as it is, from random initialisation.
 
     Args:
         model: a name from `keras_dd.models.MODELS`, a .keras file (see `userfiles.load_model`), or a functional
@@ -124,48 +126,35 @@ def resume(run_dir, model=None, data=None, **settings):
 
 def _run(job, command, run_dir, stop, started):
     """The method.  A stage of training goes on from its last snapshot; all between is done again, in seconds."""
-    settings, steps, evaluation = job.settings, job.steps_per_epoch, job.evaluation()
-    subnets, finetune = job.stages
-    tops = tuple(job.accuracies.values())
-    networks = [f"subnet {k}" for k in range(1, len(job.parts) + 1)]
-    recorders = Recorder(networks, job.evaluated_on), Recorder(["finetune"], job.evaluated_on)
-    callbacks, start = _watch(recorders[0], "subnets", subnets, settings, run_dir, stop)
+    evaluation, tops = job.evaluation(), tuple(job.accuracies.values())
+    recorders = {stage: Recorder(_networks(job, stage), job.evaluated_on) for stage in job.stages}
+
+    def watch(stage):
+        return _watch(recorders[stage], stage, job.stages[stage], job.settings, run_dir, stop)
+
+    first, last = list(job.stages)[0], list(job.stages)[-1]
+    watched = watch(first)  # refuses here, before a report is written, the snapshots of another run
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
     with _reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
-        with _stage(results, "subnets"):
-            print(f"Training {len(job.parts)} sub-networks at once, {subnets.epochs} epochs")
-            parts = train.fit_subnets(job.parts, subnets, job.batches, steps, evaluation, job.devices, callbacks, start)
-            for k, subnet in enumerate(parts, start=1):
-                save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
-        with _stage(results, "evaluate"):
-            results |= _named("subnet", job, subnet_accuracies(parts, evaluation, job.devices, tops))
-            results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
-            for remark in report.remarks(results):
-                print(remark)
-        with _stage(results, "compose"):
-            print("Composing the full network")
-            composed = compose(parts, job.model, settings.off_diagonal, settings.seed)
-        with _stage(results, "evaluate"):
-            results |= _named("composed", job, accuracies(composed, evaluation, tops))
-        with _stage(results, "recalibrate"):
-            print("Re-estimating its batch-norm statistics")
-            recalibrated = reestimate(composed, job.whole_images())
-        with _stage(results, "evaluate"):
-            results |= _named("recalibrated", job, accuracies(recalibrated, evaluation, tops))
-        with _stage(results, "finetune"):
-            print(f"Fine-tuning the composed network, {finetune.epochs} epochs")
-            callbacks, start = _watch(recorders[1], "finetune", finetune, settings, run_dir, stop)
+        model, parts = job.model, None
+        if job.parts:
+            parts, model = _decomposed(job, results, run_dir, *watched)
+            watched = watch(last)
+        with _stage(results, last):
+            stage = job.stages[last]
+            before = job.stages[first].epochs if parts else 0  # each epoch of a run has its own order of images
+            what = "Fine-tuning the composed network" if parts else "Training the full network"
+            print(f"{what}, {stage.epochs} epochs")
             trained = train.fit_full(
-                recalibrated,
-                finetune,
-                lambda epoch, step: job.batches(subnets.epochs + epoch, step),
-                steps,
+                model,
+                stage,
+                lambda epoch, step: job.batches(before + epoch, step),
+                job.steps_per_epoch,
                 evaluation,
                 job.devices,
-                callbacks,
-                start,
+                *watched,
             )
             with replacing(run_dir / "model.keras") as partial:
                 trained.save(partial)
@@ -177,6 +166,40 @@ def _run(job, command, run_dir, stop, started):
             results["predictions"] = confusion.summary(answers, job.dataset.classes)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(trained, parts, results, _history(recorders), run_dir)
+
+
+def _decomposed(job, results, run_dir, callbacks, start):
+    """(the trained sub-networks, the full network composed of them), with what each of them reaches in `results`."""
+    settings, evaluation, tops = job.settings, job.evaluation(), tuple(job.accuracies.values())
+    stage, steps = job.stages["subnets"], job.steps_per_epoch
+    with _stage(results, "subnets"):
+        print(f"Training {len(job.parts)} sub-networks at once, {stage.epochs} epochs")
+        parts = train.fit_subnets(job.parts, stage, job.batches, steps, evaluation, job.devices, callbacks, start)
+        for k, subnet in enumerate(parts, start=1):
+            save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
+    with _stage(results, "evaluate"):
+        results |= _named("subnet", job, subnet_accuracies(parts, evaluation, job.devices, tops))
+        results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
+        for remark in report.remarks(results):
+            print(remark)
+    with _stage(results, "compose"):
+        print("Composing the full network")
+        composed = compose(parts, job.model, settings.off_diagonal, settings.seed, head_scale=settings.head_scale)
+    with _stage(results, "evaluate"):
+        results |= _named("composed", job, accuracies(composed, evaluation, tops))
+    if not settings.reestimate:
+        return parts, composed
+    with _stage(results, "recalibrate"):
+        print("Re-estimating its batch-norm statistics")
+        recalibrated = reestimate(composed, job.whole_images())
+    with _stage(results, "evaluate"):
+        results |= _named("recalibrated", job, accuracies(recalibrated, evaluation, tops))
+    return parts, recalibrated
+
+
+def _networks(job, stage):
+    """Names of the rows of a stage of training in history.csv."""
+    return [f"subnet {k}" for k in range(1, len(job.parts) + 1)] if stage == "subnets" else [stage]
 
 
 def _watch(recorder, name, stage, settings, run_dir, stop):
@@ -194,7 +217,11 @@ def _dead(fractions, job):
     labels = np.asarray(getattr(job.dataset, job.evaluated_on).labels)
     chance = np.bincount(labels).max() / len(labels)
     least = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
-    return [k for k, fraction in enumerate(fractions, start=1) if fraction <= least] if job.stages[0].epochs else []
+    return (
+        [k for k, fraction in enumerate(fractions, start=1) if fraction <= least]
+        if job.stages["subnets"].epochs
+        else []
+    )
 
 
 @contextmanager
@@ -206,12 +233,12 @@ def _reported(results, recorders, run_dir, started, split):
 
     def write():
         seconds = results["seconds"]
-        for stage, recorder in zip(("subnets", "finetune"), recorders, strict=True):
+        for stage, recorder in recorders.items():
             if stage in seconds:  # the clock of a training stage stands still while it is evaluated
                 seconds[stage] += recorder.earlier - recorder.evaluation_seconds
                 seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
-        seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders)
-        results["divergences"] = [each for recorder in recorders for each in recorder.divergences]
+        seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders.values())
+        results["divergences"] = [each for recorder in recorders.values() for each in recorder.divergences]
         results["clocks"] = clocks.summary(results, _history(recorders))
         html_report.write(run_dir, results, _history(recorders), split)
         report.write(run_dir, results, _history(recorders))  # last: where report.json is, all others are
@@ -241,7 +268,7 @@ def _named(network, job, fractions):
 
 
 def _history(recorders):
-    return [row for recorder in recorders for row in recorder.rows]
+    return [row for recorder in recorders.values() for row in recorder.rows]
 
 
 @contextmanager
@@ -258,10 +285,11 @@ def _stage(results, stage):
 def _opening(job, command, run_dir):
     """What can be said of a run before it starts; the keys of the accuracies follow as they are measured."""
     dataset, settings = job.dataset, dataclasses.asdict(job.settings)
+    networks = {"full": job.model} | ({"subnet": job.parts[0]} if job.parts else {})
     return {
         "command": command,
         "run_dir": str(run_dir),
-        "settings": settings | {"grid": list(job.settings.grid)},  # as JSON has it
+        "settings": settings | {"grid": job.settings.grid and list(job.settings.grid)},  # as JSON has it
         "environment": rundir.environment() | {"devices": list(job.devices)},
         "dataset": {
             "name": dataset.name,
@@ -273,9 +301,9 @@ def _opening(job, command, run_dir):
             "chance": 1 / len(dataset.classes),
             "notes": list(dataset.notes),
         },
-        "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes],
-        "parameters": {"full": job.model.count_params(), "subnet": job.parts[0].count_params()},
-        "macs": {"full": cost.macs(job.model), "subnet": cost.macs(job.parts[0])},
+        "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes] if job.parts else [],
+        "parameters": {name: network.count_params() for name, network in networks.items()},
+        "macs": {name: cost.macs(network) for name, network in networks.items()},
         "evaluated_on": job.evaluated_on,
         "seconds": {},
     }

@@ -21,11 +21,13 @@ from keras_dd import clocks, confusion
 from keras_dd.files import replacing
 
 COLUMNS = ("stage", "epoch", "seconds", "learning_rate", "loss", "accuracy")
+# A run has those of its method: the first four, or the fifth.
 STAGES = {
     "subnets": "sub-networks",
     "compose": "compose",
     "recalibrate": "re-estimate BN",
     "finetune": "fine-tune",
+    "baseline": "full network",
     "evaluate": "evaluate",
 }
 # Okabe and Ito's colour-blind safe palette without its yellow and black; parts 7 to 12 are dashed, 13 to 18 dotted.
@@ -50,10 +52,19 @@ def write(run_dir: Path, report: dict, history: list[dict]) -> None:
         partial.write_text(_json(report) + "\n", encoding="utf-8")
 
 
+def read(run_dir: Path) -> tuple[dict, list[dict]]:
+    """(report, history) as `write` was given them; what a row has no value for, it does not have."""
+    report = json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))
+    with open(Path(run_dir) / "history.csv", newline="", encoding="utf-8") as file:
+        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+    kinds = {"stage": str, "epoch": int}
+    return report, [{key: kinds.get(key, float)(value) for key, value in row.items()} for row in rows]
+
+
 def table(report: dict) -> Group:
     """What the terminal shows at the end, at most 80 columns wide: accuracies beside (or above) times, sizes below."""
-    tables = _terminal(_accuracies(report), strong="fine-tuned"), _terminal(_times(report), strong="total")
-    if "subnet_top5_accuracy" in report:  # one column too many
+    tables = _terminal(_accuracies(report), strong=_trained(report)), _terminal(_times(report), strong="total")
+    if _has_top5(report):  # one column too many
         beside = Group(tables[0], "", tables[1])
     else:
         beside = Table.grid(padding=(0, 3))
@@ -94,29 +105,33 @@ def remarks(report: dict) -> list[str]:
 
 
 def curves(report: dict, history: list[dict], path: Path) -> None:
-    """Draw accuracy against training time, and the boxes in the same colours, as a PNG of 1600 x 700 pixels."""
+    """Draw accuracy against training time, and any boxes in the same colours, as a PNG of 1600 x 700 pixels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.375), dpi=160, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    if report["boxes"]:
+        left, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
+        _draw_boxes(right, report)
+    else:
+        left = figure.subplots()
     _draw_accuracy(left, report, history)
-    _draw_boxes(right, report)
     figure.savefig(path, format="png")
 
 
 def _draw_accuracy(axes, report: dict, history: list[dict]) -> None:
-    """Sub-networks from second 0, the hand-over, and the fine-tuned network, on one clock."""
+    """Sub-networks from second 0, the hand-over, and the fine-tuned network, on one clock; or the full one alone."""
     seconds, measured = report["seconds"], f"{report['evaluated_on']}_accuracy"
     runs = {}
     for row in history:
         runs.setdefault(row["stage"], []).append((row["seconds"], row.get(measured)))
-    tuned = runs.pop("finetune", [])
-    handover = seconds.get("subnets") or max((time for run in runs.values() for time, _ in run), default=1)
+    tuned, whole = runs.pop("finetune", []), runs.pop("baseline", [])
+    handover = seconds.get("subnets") or max((time for run in runs.values() for time, _ in run), default=0)
     composed = handover + (seconds.get("compose") or 0), report.get("composed_accuracy")
     restarted = composed[0] + (seconds.get("recalibrate") or 0), report.get("recalibrated_accuracy")
     tuned = tuned and [composed, restarted, *((restarted[0] + time, accuracy) for time, accuracy in tuned)]
-    end = tuned[-1][0] if tuned else restarted[0]
+    tuned = tuned or whole
+    end = (tuned[-1][0] if tuned else restarted[0]) or 1
     scale, unit = next((pair for pair in ((3600, "hours"), (60, "minutes")) if end > 5 * pair[0]), (1, "seconds"))
 
     def draw(run, **style):
@@ -138,13 +153,15 @@ def _draw_accuracy(axes, report: dict, history: list[dict]) -> None:
     beside = {"xycoords": ("axes fraction", "data"), "xytext": (6, 0), "textcoords": "offset points", "va": "center"}
     axes.axhline(chance, color="#777777", linewidth=1, linestyle=":")
     axes.annotate("chance\n" + _percent(chance, 1), (1, chance), color="#555555", **beside)
-    axes.set_title(f"{len(report['boxes'])} sub-networks, at the same time", loc="left", fontsize=10)
-    axes.axvspan(0, handover / scale, color="#f2f2f2", linewidth=0, zorder=0)
+    if report["boxes"]:
+        axes.set_title(f"{len(report['boxes'])} sub-networks, at the same time", loc="left", fontsize=10)
+        axes.axvspan(0, handover / scale, color="#f2f2f2", linewidth=0, zorder=0)
     if tuned:
-        axes.set_title("the composed network, fine-tuned", loc="right", fontsize=10)
+        title = "the composed network, fine-tuned" if report["boxes"] else "the full network"
+        axes.set_title(title, loc="right", fontsize=10)
     if tuned and final is not None:  # beside the end of its curve, but never on top of the label of chance
         height = max(final, chance + 0.12 * top)
-        axes.annotate("fine-tuned\n" + _percent(final, 1), (1, height), weight="bold", **beside)
+        axes.annotate(f"{_trained(report)}\n" + _percent(final, 1), (1, height), weight="bold", **beside)
     axes.yaxis.set_major_formatter(lambda value, _: _percent(value, 0))
     axes.set(xlim=(0, 1.02 * end / scale), ylim=(0, top))
     axes.set(xlabel=f"training time, {unit}", ylabel=f"accuracy on the {report['evaluated_on']} split")
@@ -184,7 +201,13 @@ def headline(report: dict) -> str:
     note = f", interrupted: {STAGES.get(stopped, stopped)}" if stopped else ""
     images = f"{dataset[report['evaluated_on']]:,} {report['evaluated_on']} images"
     model = Path(settings["model"]).stem  # it may be a file
-    return f"{model} on {dataset['name']}, {len(report['boxes'])} parts, {images}{note}"
+    how = f"{len(report['boxes'])} parts" if report["boxes"] else "trained conventionally"
+    return f"{model} on {dataset['name']}, {how}, {images}{note}"
+
+
+def _trained(report: dict) -> str:
+    """What the network that the run ends with is called."""
+    return "fine-tuned" if report["boxes"] else "full network"
 
 
 def parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
@@ -198,13 +221,14 @@ def _accuracies(report: dict) -> list[tuple[str, ...]]:
     Where there are many classes, "top-5" is the fraction of images whose class is among the five highest scores.
     """
     rows, columns = report["dataset"]["image_shape"][:2]
-    kinds = {"accuracy": "accuracy"} | ({"top5_accuracy": "top-5"} if "subnet_top5_accuracy" in report else {})
+    kinds = {"accuracy": "accuracy"} | ({"top5_accuracy": "top-5"} if _has_top5(report) else {})
     lines = [("network", "rows", "columns", *kinds.values())]
     for k, (top, left, height, width) in enumerate(report["boxes"]):
         sees = f"{top}–{top + height - 1}", f"{left}–{left + width - 1}"
         reached = (report.get(f"subnet_{kind}") for kind in kinds)
         lines.append((f"sub-network {k + 1}", *sees, *(_percent(each[k] if each else None) for each in reached)))
-    for name, key in ("composed", "composed"), ("+ re-estimated BN", "recalibrated"), ("fine-tuned", "final"):
+    composed = [("composed", "composed"), ("+ re-estimated BN", "recalibrated")] if report["boxes"] else []
+    for name, key in *composed, (_trained(report), "final"):
         reached = (report.get(f"{key}_{kind}") for kind in kinds)
         lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", *map(_percent, reached)))
     chance = report["dataset"]["chance"]
@@ -213,7 +237,8 @@ def _accuracies(report: dict) -> list[tuple[str, ...]]:
 
 def _times(report: dict) -> list[tuple[str, ...]]:
     """Seconds and share of each stage; the rest is building, tracing, saving, or a stage that was interrupted."""
-    seconds = {name: report["seconds"].get(stage) for stage, name in STAGES.items()}
+    others = ("baseline",) if report["boxes"] else ("subnets", "compose", "recalibrate", "finetune")
+    seconds = {name: report["seconds"].get(stage) for stage, name in STAGES.items() if stage not in others}
     known = sum(filter(None, seconds.values()))
     total = report["seconds"].get("total") or known
     lines = [("stage", "seconds", "share")]
@@ -223,21 +248,24 @@ def _times(report: dict) -> list[tuple[str, ...]]:
 
 
 def _clocks(report: dict) -> list[tuple[str, ...]]:
-    """When the full network was composed, and when its last epoch ended."""
-    lines = [("clock", "composed", "trained")]
+    """When the full network was composed, if it was, and when its last epoch ended."""
+    events = {"composed": "composed", "end": "trained"} if report["boxes"] else {"end": "trained"}
+    lines = [("clock", *events.values())]
     for key, reached in report.get("clocks", {}).items():
-        lines.append(
-            (clocks.CLOCKS[key].name, *(clocks.shown(key, reached.get(event)) for event in ("composed", "end")))
-        )
+        lines.append((clocks.CLOCKS[key].name, *(clocks.shown(key, reached.get(event)) for event in events)))
     return lines
 
 
 def _sizes(report: dict) -> list[tuple[str, ...]]:
-    lines = [("size", "full network", "sub-network", "ratio")]
+    lines = [("size", "full network", *(("sub-network", "ratio") if report["boxes"] else ()))]
     for name, count in ("parameters", report["parameters"]), ("multiply-adds, an image", report["macs"]):
-        full, subnet = count["full"], count["subnet"]
-        lines.append((name, f"{full:,}", f"{subnet:,}", f"{full / subnet:.1f} : 1"))
+        full, subnet = count["full"], count.get("subnet")
+        lines.append((name, f"{full:,}", *((f"{subnet:,}", f"{full / subnet:.1f} : 1") if subnet else ())))
     return lines
+
+
+def _has_top5(report: dict) -> bool:
+    return "subnet_top5_accuracy" in report or "final_top5_accuracy" in report
 
 
 def _terminal(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:

@@ -103,7 +103,7 @@ def read(run_dir):
         config = json.loads(path.read_text(encoding="utf-8"))
         found, command = config["settings"], config["command"]
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
-        found["grid"] = tuple(found["grid"])
+        found["grid"] = found["grid"] and tuple(found["grid"])
         found["run_dir"] = str(run_dir)
         return Settings(**found), command, made_of
     except OSError as error:
@@ -142,7 +142,7 @@ def reopen(run_dir, asked):
 
 
 def finished(run_dir):
-    """Whether the run came to its end."""
+    """Whether a run has ended by itself, and left its network and its report."""
     try:
         return json.loads((Path(run_dir) / "report.json").read_text(encoding="utf-8"))["interrupted"] is None
     except (OSError, ValueError, TypeError, KeyError):
@@ -169,7 +169,8 @@ def environment():
 def _new(settings):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset, model = (Path(name).stem or "data" for name in (settings.dataset, settings.model))  # either may be a path
-    return Path("runs") / f"{dataset}-{model}-k{settings.parts}-{now}"
+    how = f"k{settings.parts}" if settings.method == "decomposition" else settings.method
+    return Path("runs") / f"{dataset}-{model}-{how}-{now}"
 
 
 def _git_state():

@@ -9,7 +9,7 @@ from keras_dd import devices as device_names
 from keras_dd.decomposition import Decomposition
 from keras_dd.fused import accelerate, fused
 from keras_dd.graph import again, copy, is_softmax, operations
-from keras_dd.optimizer import adam
+from keras_dd.optimizer import make
 
 
 class Subnetworks(keras.Model):
@@ -102,7 +102,7 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
         A new `Decomposition` of trained networks.
     """
     model = Subnetworks(parts, devices)
-    model.compile(lambda: adam(stage, steps_per_epoch))
+    model.compile(lambda: make(stage, steps_per_epoch))
     _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     trained = []
     for subnet, copied, device in zip(parts, model.subnets, model.devices, strict=True):
@@ -121,7 +121,7 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
     """
     with device_names.strategy(devices).scope():
         mirrored = copy(model, _synchronized if len(devices) > 1 else fused)
-        compile_full(mirrored, adam(stage, steps_per_epoch))
+        compile_full(mirrored, make(stage, steps_per_epoch))
         mirrored.optimizer.build(mirrored.trainable_variables)
     if start != (0, 0):
         mirrored.evaluate(evaluation.take(1), verbose=0)  # makes the metrics, whose state is to be brought back

@@ -16,6 +16,7 @@ import keras
 from keras.src.backend.common import global_state
 
 from keras_dd.config import UserError
+from keras_dd.deep import deep
 from keras_dd.rules import RULES
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -51,7 +52,7 @@ def load_model(path):
             weights = _member(archive, WEIGHTS, limit)
             if len(weights) < count:
                 raise _refused(path, f"{count:,} weights", f"there are only {len(weights):,} bytes of them in the file")
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = _built(config)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / WEIGHTS).write_bytes(weights)
             model.load_weights(Path(folder) / WEIGHTS)
@@ -70,13 +71,19 @@ def _count(config, path):
     """
     try:
         with keras.StatelessScope(initialize_variables=False):
-            model = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)  # Keras empties it
+            model = _built(copy.deepcopy(config))  # Keras empties it
         variables = global_state.get_global_attribute("uninitialized_variables", [])
     finally:
         global_state.set_global_attribute("uninitialized_variables", [])  # or Keras would still allocate them later
     if not isinstance(model, keras.Model) or not model.built:
         raise _refused(path, type(model).__name__, "the file must hold one built functional or sequential model")
     return sum(math.prod(variable.shape) for variable in variables)
+
+
+@deep()
+def _built(config):
+    """What a checked config describes: `_check` has gone as deep, within Python's own limit."""
+    return keras.saving.deserialize_keras_object(config, safe_mode=True)
 
 
 def _member(archive, name, limit):

@@ -18,6 +18,7 @@ import h5py
 import keras
 
 from keras_dd.config import UserError
+from keras_dd.deep import deep
 from keras_dd.files import replacing
 from keras_dd.graph import image_of
 
@@ -105,6 +106,7 @@ def _weights(model):
     return [[weight.path, list(weight.shape)] for weight in model.weights]
 
 
+@deep()
 def _bare(model):
     """The same layers without what `compile` adds: Keras would save and want the optimizer's state too."""
     image_of(model)  # an error for what has no graph

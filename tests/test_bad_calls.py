@@ -34,7 +34,11 @@ SETTINGS = [
     *(("flip", value) for value in ("yes", 1, 0.0)),
     *(("deterministic", value) for value in (None, "no", 1)),
     *((name, value) for name in ("run_dir", "data_dir") for value in (3, "", b"runs", "a\0b", ["runs"])),
-    *((name, value) for name in ("dataset", "model", "recipe", "dtype", "shortcut") for value in (None, 3, "", ["x"])),
+    *(
+        (name, value)
+        for name in ("dataset", "model", "recipe", "dtype", "shortcut", "block")
+        for value in (None, 3, "", ["x"])
+    ),
     *(("off_diagonal", value) for value in (None, 0.3, "", "ones", "noise:", ("noise", 0.3))),
     *(("devices", value) for value in (None, 2, ["CPU:0"], "")),
     ("seed", 2**31),
@@ -251,6 +255,11 @@ FUNCTIONS = {
     "resnet: depth as text": (lambda: models.resnet("20"), "depth is '20'"),
     "resnet: depth in floats": (lambda: models.resnet(20.0), "depth is 20.0"),
     "resnet: shortcut": (lambda: models.resnet(8, shortcut="conv"), "unknown shortcut 'conv'"),
+    "fastresnet: block": (lambda: models.fastresnet(8, block="type"), "unknown block 'type'"),
+    "fastresnet: no block": (lambda: models.fastresnet(8, block=None), "unknown block None"),
+    "moments of other images": (lambda: models.resnet(8, moments=([1], [1])), "moments are ([1], [1]): they must be"),
+    "moments that are none": (lambda: models.cnn(8, moments=3), "moments are 3: they must be (mean, variance)"),
+    "no variance": (lambda: models.cnn(8, moments=([0] * 3, [-1] * 3)), "with a number for each of the 3 channels"),
     "resnet: no shortcut": (lambda: models.resnet(8, shortcut=None), "unknown shortcut None"),
     **{
         f"{name}: {field} is {value!r}": (

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_dd import compose, decompose
 from keras_dd.config import UserError
-from keras_dd.models import cnn, resnet
+from keras_dd.models import cnn, fastresnet, resnet
 
 WIDTH, CLASSES = 8, 5
 
@@ -49,6 +49,18 @@ def test_a_deep_resnet_composes_to_the_mean(depth, shortcut, rng):
     """Few pixels and two parts, to be quick.  The deeper ones are more of the same blocks."""
     model = resnet(depth, 4, CLASSES, (8, 8, 3), shortcut)
     subnets = decompose(model, 2, overlap=8)
+    for subnet in subnets:
+        randomize(subnet, rng)
+    assert_mean(compose(subnets, model), subnets, images_for(model, rng))
+
+
+@pytest.mark.parametrize(
+    ("block", "shortcut", "parts"), [("basic", "identity", 2), ("type1", "projection", 4), ("type2", "identity", 3)]
+)
+def test_a_fastresnet_composes_to_the_mean(block, shortcut, parts, rng):
+    """Each block, and both ways from stack to stack; 3 parts of 4 channels are of unequal width."""
+    model = fastresnet(8, 4, CLASSES, (8, 8, 3), shortcut, block)
+    subnets = decompose(model, parts, overlap=8)
     for subnet in subnets:
         randomize(subnet, rng)
     assert_mean(compose(subnets, model), subnets, images_for(model, rng))

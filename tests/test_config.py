@@ -9,6 +9,9 @@ from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diago
     ("field", "value"),
     [
         ("parts", 0),
+        ("method", "decompose"),
+        ("learning_rate", -1e-3),
+        ("train_images", 0),
         ("width", 0),
         ("overlap", -1),
         ("subnet_epochs", -1),
@@ -21,6 +24,7 @@ from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diago
         ("seed", -1),
         ("seed", 2**31),
         ("shortcut", "identify"),
+        ("block", "type3"),
         ("recipe", "papers"),
         ("dtype", "float16"),
         ("off_diagonal", "noise:loud"),
@@ -72,6 +76,15 @@ def test_the_paper_recipe_is_the_papers():
     assert (paper.batch_size, paper.flip, paper.crop) == (128, True, 0)
     assert paper.subnets == Stage(120, 1e-3, "step", (80, 90))
     assert paper.finetune == Stage(80, 1e-4, "step", (20, 40, 60))
+    assert paper.baseline == Stage(160, 1e-3, "step", (80, 120))
+
+
+def test_the_fastresnet_recipe_is_that_of_its_paper():
+    """Sec. 3.1 and 3.2."""
+    recipe, stage = RECIPES["fastresnet"], RECIPES["fastresnet"].subnets
+    assert (recipe.batch_size, recipe.flip, recipe.crop, recipe.standardize) == (128, True, 4, True)
+    assert (stage.epochs, stage.learning_rate, stage.schedule, stage.drops) == (160, 0.1, "step", (80, 120))
+    assert (stage.optimizer, stage.weight_decay) == ("sgd", 1e-4)
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -198,6 +198,14 @@ def test_hold_out_takes_each_image_once_and_keeps_the_order():
     assert left == sorted(left) and right == sorted(right) and sorted(left + right) == list(range(1000))
 
 
+def test_moments_are_those_of_all_pixels_of_a_channel(rng):
+    images = rng.integers(0, 256, (1200, 5, 4, 3), dtype="uint8") // (1, 2, 256)
+    mean, variance = data.moments(data.Split(images.astype("uint8"), np.zeros(1200, "int32")))
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2)))
+    np.testing.assert_allclose(variance, images.var((0, 1, 2)))
+    assert variance[2] == 0
+
+
 def test_hold_out_is_drawn_by_the_seed():
     one, two, other = (data.load(validation_split=0.1, seed=seed).validation.images for seed in (1, 1, 2))
     assert np.array_equal(one, two) and not np.array_equal(one, other)

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_dd import decompose
 from keras_dd.config import UserError
-from keras_dd.models import cnn, resnet
+from keras_dd.models import cnn, fastresnet, resnet
 
 IMAGE = (32, 32, 3)
 
@@ -55,6 +55,16 @@ def test_the_resnet_decomposes_into_itself_at_less_width(shortcut, depth, width,
     for subnet in (parts_of[0], parts_of[-1]):
         assert description(subnet) == description(narrow)
         assert [x.output.shape for x in subnet.layers] == [x.output.shape for x in narrow.layers]
+
+
+@pytest.mark.parametrize(("block", "shortcut"), [("basic", "projection"), ("type1", "identity"), ("type2", "identity")])
+def test_fastresnets_decompose_into_themselves_at_less_width(block, shortcut):
+    parts_of = decompose(fastresnet(8, 8, 7, (16, 16, 3), shortcut, block, ([1, 2, 3], [4, 5, 6])), 4)
+    box = parts_of.boxes[0]
+    narrow = fastresnet(8, 2, 7, (box.height, box.width, 3), shortcut, block, ([1, 2, 3], [4, 5, 6]))
+    for subnet in (parts_of[0], parts_of[-1]):
+        assert description(subnet) == description(narrow)
+        assert subnet.get_layer("rescale").get_config() == narrow.get_layer("rescale").get_config()
 
 
 @pytest.mark.parametrize("parts", [3, 7])

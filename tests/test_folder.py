@@ -202,6 +202,7 @@ def test_a_stream_gives_the_batches_of_what_is_held(folder, monkeypatch):
         assert [tuple(spec.shape) for spec in batches.element_spec] == [(5, 8, 8, 3), (5,)]
         return [(x.numpy().tobytes(), y.numpy().tobytes()) for x, y in batches.take(8)]
 
+    assert data.moments(stream.train) == data.moments(held.train)
     steps = data.steps_per_epoch(held.train, 5)
     whole = drawn(held.train)
     assert steps == 4 and drawn(stream.train) == whole

@@ -93,10 +93,14 @@ def test_the_verdict_is_honest():
     assert "not fine-tuned" in html_report.verdict(report, history[:-8])
     report, history = CASES["interrupted"]()
     said = html_report.verdict(report, history)
-    assert said.startswith("Interrupted in the stage 'fine-tune', after 7.0 minutes. Its sub-networks had reached 60.0")
+    assert said.startswith("Interrupted in the stage 'fine-tune', after 7.0 minutes. Sub-networks of 60.0")
+    assert said.endswith("had composed a network of 60.23 % on 10,000 test images.")
+    stopped = html_report.verdict(*CASES["stopped_early"]())
+    assert stopped.startswith("Interrupted in the stage 'sub-networks', after 25.0 seconds. Its sub-networks had reach")
     said = html_report.verdict(report, [*history, history[-1] | {"stage": "finetune", "test_accuracy": 0.66}])
-    assert said.endswith("The full network had reached 66.00 % of 10,000 test images.")
-    assert html_report.verdict(report | {"seconds": {}}, []).endswith("after 0.0 seconds.")
+    assert said.endswith("The full network had reached 66.00 % on 10,000 test images.")
+    nothing = report | {"seconds": {}, "composed_accuracy": None}
+    assert html_report.verdict(nothing, []).endswith("after 0.0 seconds.")
 
 
 def test_pictures_are_those_of_the_split():

@@ -9,7 +9,7 @@ from keras_dd.boxes import boxes
 from keras_dd.channels import walk
 from keras_dd.config import UserError
 from keras_dd.decomposition import part_of
-from keras_dd.models import DEPTHS, MODELS, STACKS, bottleneck, cnn, resnet
+from keras_dd.models import DEPTHS, MODELS, PUBLISHED, STACKS, bottleneck, cnn, fastresnet, resnet
 
 
 def trainable(build, *args, **kwargs):
@@ -30,17 +30,23 @@ COUNTS = {
     "resnet110": 1_730_714,
     "resnet50": 1_486_106,
     "resnet101": 2_682_906,
+    "fastresnet20": 271_898,
+    "fastresnet56": 853_850,
+    "fastresnet110": 1_726_778,
+    "fastresnet668": 10_747_034,
 }
 IDENTITY = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_its_published_count(name):
-    assert trainable(MODELS[name], width=16, classes=10, image_shape=(32, 32, 3)) == COUNTS[name]
+    if name not in ("fastresnet110", "fastresnet668"):  # of more of the same blocks, and slow to build
+        assert trainable(MODELS[name], width=16, classes=10, image_shape=(32, 32, 3)) == COUNTS[name]
 
 
 def test_no_model_is_missed():
-    assert set(COUNTS) == set(MODELS) == {"cnn", *(f"resnet{depth}" for depth in (*DEPTHS, 50, 101))}
+    resnets, fast = (f"resnet{depth}" for depth in (*DEPTHS, 50, 101)), (f"fastresnet{depth}" for depth in PUBLISHED)
+    assert set(COUNTS) == set(MODELS) == {"cnn", *resnets, *fast}
     assert DEPTHS == (8, 14, 20, 32, 44, 56, 110)
 
 
@@ -89,6 +95,50 @@ def test_moving_statistics_are_not_trained():
     assert model.count_params() == 269_722 + 2 * channels
 
 
+ACTIVATED = {"basic": (1, 1), "type1": (0, 1), "type2": (1, 0)}  # the first and the second convolution of a block
+
+
+def fast_by_hand(depth, width, shortcut, block, classes=10):
+    """3x3 kernels, and gamma and beta of the activations."""
+    blocks, (first, second) = (depth - 2) // 6, ACTIVATED[block]
+    count = 9 * 3 * width + 2 * 4 * width + (4 * width + 1) * classes
+    for before, filters in ((width, width), (width, 2 * width), (2 * width, 4 * width)):
+        count += 9 * before * filters + (2 * blocks - 1) * 9 * filters**2
+        count += 2 * first * (before + (blocks - 1) * filters) + 2 * second * blocks * filters
+        if shortcut == "projection" and before != filters:
+            count += before * filters + 2 * filters
+    return count
+
+
+@pytest.mark.parametrize("depth", PUBLISHED)
+def test_the_counts_of_fastresnets_are_those_by_hand(depth):
+    assert fast_by_hand(depth, 16, "projection", "type1") == COUNTS[f"fastresnet{depth}"]
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "identity"])
+@pytest.mark.parametrize(("block", "depth", "width"), [("basic", 14, 3), ("type1", 14, 8), ("type2", 8, 5)])
+def test_fastresnets_of_every_block(block, depth, width, shortcut):
+    expected = fast_by_hand(depth, width, shortcut, block, classes=7)
+    assert trainable(fastresnet, depth, width, 7, shortcut=shortcut, block=block) == expected
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("basic", "1_bn 1_relu 1_conv 2_bn 2_relu 2_conv add"),
+        ("type1", "1_conv 2_bn 2_relu 2_conv add"),
+        ("type2", "1_bn 1_relu 1_conv 2_conv add"),
+    ],
+)
+def test_blocks_have_the_layers_of_the_papers_fig_3(block, expected):
+    model = fastresnet(14, 2, block=block, image_shape=(8, 8, 3))
+    for start in ("stack1_block1_", "stack3_block2_"):
+        names = [layer.name.removeprefix(start) for layer in model.layers if layer.name.startswith(start)]
+        assert names == expected.split()
+    assert sum(name.endswith("_conv") for name in (layer.name for layer in model.layers)) == 14 - 1 + 2  # 2 shortcuts
+    assert [layer.name for layer in model.layers[-4:]] == ["last_bn", "last_relu", "pool", "head"]
+
+
 def bottleneck_by_hand(depth, width, shortcut, classes):
     count, before = 49 * 3 * width + 2 * width, width
     for number, blocks in enumerate(STACKS[depth]):
@@ -132,7 +182,7 @@ def test_the_papers_parts_of_resnet50_and_101(depth, parts, box):
         assert [w.shape for w in mine.weights] == [w.shape for w in its.weights]
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet14", "resnet50"])
+@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet14", "resnet50", "fastresnet20"])
 def test_a_model_takes_raw_images_and_gives_logits(name, rng):
     model = MODELS[name](width=8, classes=7, image_shape=(16, 24, 1))
     assert model.input_shape == (None, 16, 24, 1) and model.output_shape == (None, 7)
@@ -144,6 +194,15 @@ def test_a_model_takes_raw_images_and_gives_logits(name, rng):
     rescaled = model.get_layer("rescale")(np.array([0.0, 127.5, 255.0]))
     np.testing.assert_allclose(rescaled, [-1, 0, 1], atol=1e-6)
     assert model.get_layer("head").activation is keras.activations.linear
+
+
+@pytest.mark.parametrize("build", [cnn, resnet, bottleneck, fastresnet])
+def test_images_can_be_standardised(build):
+    """Whatever builds the network: to mean 0 and variance 1, and a channel that never varies to 0."""
+    with keras.StatelessScope():
+        model = build(width=2, image_shape=(32, 32, 3), moments=([10, 20, 30], (4, 0.25, 0)))
+    rescaled = model.get_layer("rescale")(np.array([[[[12.0, 19, 30]]]]))
+    np.testing.assert_allclose(rescaled, [[[[1, -2, 0]]]], atol=1e-5)
 
 
 def test_logits_are_float32_whatever_the_policy(bfloat16):
@@ -169,6 +228,8 @@ def test_the_cnn_is_that_of_fig_1():
         ({"depth": -4}, "depth is -4: it must be a whole number, 1 or more"),
         ({"depth": 34, "build": bottleneck}, "depth 34 of a bottleneck resnet is not known: it is 50 or 101"),
         ({"shortcut": "identify", "build": bottleneck}, "unknown shortcut 'identify': did you mean 'identity'"),
+        ({"depth": 18, "build": fastresnet}, "depth 18 of a resnet must be 6n.2.*try 14 or 20"),
+        ({"block": "type3", "build": fastresnet}, "unknown block 'type3': did you mean 'type2'"),
         ({"shortcut": "identify"}, "unknown shortcut 'identify': did you mean 'identity'"),
     ],
 )
@@ -178,11 +239,11 @@ def test_what_cannot_be_built_is_refused(options, message):
         build(**options)
 
 
-# The CIFAR ResNet of He et al. as published PyTorch weights have it, in numpy.
+# The networks in numpy: the CIFAR ResNet of He et al. as published PyTorch weights have it, and FastResNet.
 
 
-def he_resnet(model, images, blocks):
-    """The scores of the standard network with the weights of `model`, which has identity shortcuts."""
+def layers_of(model):
+    """conv(x, name, stride), norm(x, name), relu(x) and head(x), with the weights of `model`."""
 
     def conv(x, name, stride=1):
         """3x3 with a zero on each side: torch's Conv2d(kernel_size=3, stride=stride, padding=1)."""
@@ -197,6 +258,21 @@ def he_resnet(model, images, blocks):
     def relu(x):
         return np.maximum(x, 0)
 
+    def head(x):
+        kernel, bias = model.get_layer("head").get_weights()
+        return x.mean((1, 2)) @ kernel + bias
+
+    return conv, norm, relu, head
+
+
+def identity(x, channels):
+    """F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, planes // 4, planes // 4)) in torch"""
+    return np.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (channels // 4, channels // 4)))
+
+
+def he_resnet(model, images, blocks):
+    """The scores of the standard network with the weights of `model`, which has identity shortcuts."""
+    conv, norm, relu, head = layers_of(model)
     x = relu(norm(conv(images / 127.5 - 1, "stem_conv"), "stem_bn"))
     for stage in (1, 2, 3):
         for number in range(1, blocks + 1):
@@ -204,12 +280,8 @@ def he_resnet(model, images, blocks):
             stride = 2 if stage > 1 and number == 1 else 1
             y = relu(norm(conv(x, f"{name}_1_conv", stride), f"{name}_1_bn"))
             y = norm(conv(y, f"{name}_2_conv"), f"{name}_2_bn")
-            if stride == 2:  # F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, planes // 4, planes // 4)) in torch
-                quarter = y.shape[-1] // 4
-                x = np.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (quarter, quarter)))
-            x = relu(x + y)
-    kernel, bias = model.get_layer("head").get_weights()
-    return x.mean((1, 2)) @ kernel + bias
+            x = relu((identity(x, y.shape[-1]) if stride == 2 else x) + y)
+    return head(x)
 
 
 @pytest.mark.parametrize(("depth", "side"), [(8, 16), (14, 10)])
@@ -219,3 +291,32 @@ def test_identity_shortcuts_make_the_standard_network(depth, side, rng):
     expected = he_resnet(model, images, (depth - 2) // 6)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(scores(model, images), expected, atol=1e-5)
+
+
+def fast_resnet(model, images, blocks, block):
+    """The scores of the paper's network, by its equations 6, 7 and 8."""
+    conv, norm, relu, head = layers_of(model)
+
+    def act(x, name):
+        return relu(norm(x, f"{name}_bn"))
+
+    x = conv(images / 127.5 - 1, "stem_conv")
+    for stage in (1, 2, 3):
+        for number in range(1, blocks + 1):
+            name = f"stack{stage}_block{number}"
+            stride = 2 if stage > 1 and number == 1 else 1
+            first = x if block == "type1" else act(x, f"{name}_1")
+            second = conv(first, f"{name}_1_conv", stride)
+            second = second if block == "type2" else act(second, f"{name}_2")
+            y = conv(second, f"{name}_2_conv")
+            x = (identity(x, y.shape[-1]) if stride == 2 else x) + y
+    return head(act(x, "last"))
+
+
+@pytest.mark.parametrize("block", ["basic", "type1", "type2"])
+def test_fastresnets_compute_the_equations_of_the_paper(block, rng):
+    model = randomize(fastresnet(14, 4, image_shape=(10, 10, 3), shortcut="identity", block=block), rng)
+    images = images_for(model, rng)
+    expected = fast_resnet(model, images, 2, block)
+    assert 0.1 < np.ptp(expected) < 1000
+    np.testing.assert_allclose(scores(model, images), expected, rtol=1e-4, atol=1e-4)

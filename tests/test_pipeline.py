@@ -179,6 +179,33 @@ def test_held_out_images_stand_in_for_the_test_split(tmp_path, monkeypatch):
     assert "validation images" in (tmp_path / "run" / "report.md").read_text()
 
 
+def test_conventional_training(few, tmp_path):
+    settings = {"method": "conventional", "epochs": 6, "train_images": 128, "learning_rate": 0.02, "crop": 2}
+    result = keras_dd.fit(support.network(), few, **settings, run_dir=str(tmp_path / "run"))
+    written = json.loads((result.run_dir / "report.json").read_text())
+    assert {path.name for path in result.run_dir.iterdir()} == FILES
+    assert [(row["stage"], row["epoch"]) for row in result.history] == [("baseline", epoch) for epoch in range(1, 7)]
+    assert result.history[-1]["test_accuracy"] == pytest.approx(written["final_accuracy"])
+    assert result.history[0]["learning_rate"] == pytest.approx(0.02 / 25)  # where the cycle begins
+    assert set(written["seconds"]) == {"baseline", "evaluate", "total"}
+    assert written["boxes"] == [] and written["dataset"]["train"] == 128 and result.parts is None
+    assert not [key for key in written if key.startswith(("subnet", "composed", "recalibrated"))]
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0]
+
+
+def test_the_rates_and_the_images_that_are_asked_for(few):
+    settings = {"model": "cnn", "width": 4, "parts": 2, "subnet_learning_rate": 0.1, "train_images": 100}
+    prepared = job.prepare(Settings(**settings), dataset=few)
+    assert {name: stage.learning_rate for name, stage in prepared.stages.items()} == {"subnets": 0.1, "finetune": 5e-3}
+    assert np.bincount(prepared.dataset.train.labels).min() >= 9 and len(prepared.dataset.train) == 100
+    other = job.prepare(Settings(**settings, seed=1), dataset=few)
+    assert other.dataset.train.mark != prepared.dataset.train.mark
+    assert prepared.settings.subnet_learning_rate == 0.1 and prepared.settings.learning_rate == 5e-3
+    paper = job.prepare(Settings(width=4, method="conventional", recipe="paper", epochs=16), dataset=few)
+    assert dataclasses.astuple(paper.stages["baseline"])[:4] == (16, 1e-3, "step", (8, 12))
+
+
 def test_bfloat16(few, tmp_path):
     settings = {"width": 4, "parts": 1, "subnet_epochs": 1, "epochs": 1, "dtype": "bfloat16"}
     result = keras_dd.fit("cnn", few, **settings, run_dir=str(tmp_path / "run"))
@@ -202,6 +229,10 @@ def test_bfloat16(few, tmp_path):
         ("cnn", {"overlap": 3}, "overlap 3"),
         ("cnn", {"batch_size": 300}, "batch_size 300 is more than the 256 training images"),
         ("cnn", {"crop": 32}, "crop 32"),
+        ("cnn", {"train_images": 257}, "train_images is 257: 'few digits' has 256"),
+        ("cnn", {"method": "conventional", "parts": 2}, "parts 2 is for training by decomposition"),
+        ("cnn", {"method": "conventional", "grid": (1, 2)}, r"grid \(1, 2\) is for training by decomposition"),
+        ("cnn", {"method": "conventional", "subnet_epochs": 0}, "subnet_epochs 0 is for training by decomposition"),
         ("cnn", {"data_dir": "/data"}, "data_dir is for a dataset that is asked for by name"),
         ("cnn", {"validation_split": 0.1}, "validation_split is for a dataset that is asked for by name"),
         (support.network, {"width": 8}, "width is for a model that is asked for by name"),
@@ -348,3 +379,12 @@ def test_the_seed_decides_everything_random(few):
     first, again, other = drawn(0), drawn(0), drawn(1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_a_recipe_that_standardises_gives_networks_that_do(few):
+    prepared = job.prepare(Settings(model="fastresnet20", width=4, recipe="fastresnet", block="type2"), dataset=few)
+    assert prepared.settings.crop == 4 and prepared.stages[0].optimizer == "sgd"
+    assert "stack1_block1_1_bn" in [layer.name for layer in prepared.model.layers]
+    for model in (prepared.model, prepared.parts[3]):
+        pixels = model.get_layer("rescale")(few.train.images.astype("float32")).numpy()
+        assert abs(pixels.mean()) < 1e-3 and abs(pixels.std() - 1) < 1e-3

@@ -62,6 +62,13 @@ def test_the_paper_on_cifar(cifar):
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_conventional_training(cifar):
+    settings = Settings(dataset="cifar10", model="resnet8", method="conventional", recipe="paper", train_images=5000)
+    text = plan.plan(settings)
+    assert "5,000 training images" in text and "160 epochs x 39 steps, learning rate 0.001 (step)" in text
+    assert "sub-network" not in text and "rows" not in text and text.count("MiB") == 1
+
+
 def test_eight_parts(cifar):
     text = plan.plan(Settings(dataset="cifar10", model="resnet8", width=16, parts=8, grid=(2, 4), epochs=3))
     assert text.count("on CPU:0") == 8

@@ -117,7 +117,25 @@ def top5():
     return report, history
 
 
+def conventional():
+    """Without sub-networks: what was not made is left out."""
+    report, history = sample()
+    for key in ("subnet_accuracy", "composed_accuracy", "recalibrated_accuracy"):
+        del report[key]
+    del report["parameters"]["subnet"], report["macs"]["subnet"]
+    report["boxes"], report["seconds"] = [], {"baseline": 399.7, "evaluate": 12.1, "total": 421.5}
+    return report, [row | {"stage": "baseline"} for row in history if row["stage"] == "finetune"]
+
+
+def not_begun():
+    report, _ = conventional()
+    del report["final_accuracy"]
+    return report | {"seconds": {"total": 2.5}, "interrupted": "baseline"}, []
+
+
 CASES = {
+    "conventional": conventional,
+    "not_begun": not_begun,
     "plain": sample,
     "sixteen": lambda: sample(grid=(4, 4), accuracy=0.45),
     "two": lambda: sample(grid=(1, 2), overlap=0),
@@ -141,7 +159,7 @@ def printed(report):
 def numbers(report):
     """Every number of the report as a reader is to find it."""
     accuracies = [report.get(f"{key}_accuracy") for key in ("composed", "recalibrated", "final")]
-    accuracies += [report["dataset"]["chance"], *(report["subnet_accuracy"] or [])]
+    accuracies += [report["dataset"]["chance"], *(report.get("subnet_accuracy") or [])]
     top5 = (value if isinstance(value, list) else [value] for key, value in report.items() if "_top5_" in key)
     accuracies += itertools.chain(*top5)
     yield from (f"{100 * accuracy:.2f} %" for accuracy in accuracies if accuracy is not None)
@@ -185,6 +203,15 @@ def test_table_shows_every_number_in_80_columns(make):
     assert f"{report['run_dir']}/report.md" in text
     assert ("interrupted" in text) == bool(report["interrupted"])
     assert "None" not in text and "…" not in text
+
+
+def test_nothing_is_said_of_sub_networks_where_there_are_none():
+    report, history = conventional()
+    for text in (printed(report), reporting.markdown(report, history)):
+        body = text.replace(report["command"], "")
+        assert "trained conventionally" in body and "full network" in body
+        for word in ("sub-network", "composed", "fine-tune", "re-estimate", "ratio"):
+            assert word not in body
 
 
 def test_table_folds_a_long_path_and_keeps_its_brackets():

@@ -56,6 +56,21 @@ def test_a_run_goes_on(interrupted, few, tmp_path):
         keras_dd.resume(run_dir, interrupted[1], few)
 
 
+def test_conventional_training_goes_on(few, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    network, run_dir = support.network(), tmp_path / "run"
+    monkeypatch.setattr(pipeline, "save_weights", stop)
+    with pytest.raises(pipeline.Interrupted, match="interrupted in stage 'baseline'"):
+        keras_dd.fit(network, few, method="conventional", epochs=1, run_dir=str(run_dir))
+    monkeypatch.undo()
+    assert (run_dir / "snapshots").exists()
+    result = keras_dd.resume(run_dir, network, few)
+    assert [(row["stage"], row["epoch"]) for row in result.history] == [("baseline", 1)]
+    assert result.report["interrupted"] is None and not (run_dir / "snapshots").exists()
+
+
 def test_it_goes_on_only_with_the_same(interrupted, few):
     run_dir, network = interrupted
     for arguments, message in (
@@ -142,7 +157,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, capsys):
 
 def test_a_diverging_run_ends_and_tells(few, tmp_path, monkeypatch, capsys):
     stage = Stage(epochs=2, learning_rate=1e38, schedule="step")
-    monkeypatch.setitem(RECIPES, "test", Recipe("for tests", stage, stage, 128))
+    monkeypatch.setitem(RECIPES, "test", Recipe("for tests", stage, stage, stage, 128))
     where = str(tmp_path / "run")
     result = keras_dd.fit(support.network(), few, parts=2, overlap=8, recipe="test", run_dir=where)
     found = [(each["network"], each["epoch"], each["action"]) for each in result.report["divergences"]]

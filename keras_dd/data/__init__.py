@@ -9,10 +9,21 @@ from pathlib import Path
 from keras_dd.config import DATASETS, TEST_SHARE, UserError
 from keras_dd.data import catalog, digits, folder
 from keras_dd.data.batches import evaluation_batches, steps_per_epoch, training_batches
+from keras_dd.data.moments import moments
 from keras_dd.data.splits import Dataset, Split, check_int, hold_out
 from keras_dd.data.stream import Stream
 
-__all__ = ["Dataset", "Split", "Stream", "evaluation_batches", "load", "steps_per_epoch", "training_batches"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "Stream",
+    "evaluation_batches",
+    "hold_out",
+    "load",
+    "moments",
+    "steps_per_epoch",
+    "training_batches",
+]
 
 
 def load(

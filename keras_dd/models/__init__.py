@@ -4,9 +4,11 @@ from functools import partial
 
 from keras_dd.models.bottleneck import STACKS, bottleneck
 from keras_dd.models.cnn import cnn
+from keras_dd.models.fastresnet import PUBLISHED, fastresnet
 from keras_dd.models.resnet import DEPTHS, resnet
 
 MODELS = {"cnn": cnn} | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
 MODELS |= {f"resnet{depth}": partial(bottleneck, depth) for depth in STACKS}
+MODELS |= {f"fastresnet{depth}": partial(fastresnet, depth) for depth in PUBLISHED}
 
-__all__ = ["MODELS", "bottleneck", "cnn", "resnet"]
+__all__ = ["MODELS", "bottleneck", "cnn", "fastresnet", "resnet"]

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_dd.config import SHORTCUTS, UserError, unknown, whole
-from keras_dd.models.arguments import checked
+from keras_dd.models.arguments import checked, rescale
 from keras_dd.models.resnet import MAKE_SHORTCUT, batch_norm, conv, conv3x3, stack
 
 STACKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -33,7 +33,9 @@ def block(x, filters, stride, shortcut, name):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 224, 3), shortcut="projection"):
+def bottleneck(
+    depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 224, 3), shortcut="projection", moments=None
+):
     """7x7 / 2, BN, ReLU, maxpool 3x3 / 2, four stacks with width, 2, 4, 8 times width channels inside and 4 times as
     many outside their blocks, pool, dense.
 
@@ -44,6 +46,8 @@ def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 2
         image_shape: (height, width, channels) in pixels.
         shortcut: "projection" (1x1 convolution and BN where a stack begins) or "identity" (subsampling and zero
             channels, no weights).
+        moments: (mean, variance) of the channels of the training images, to standardise them by (see
+            `arguments.rescale`); by default images are brought to -1..1.
 
     Returns:
         A functional model from images 0..255 (N, *image_shape) to logits (N, classes).
@@ -61,7 +65,7 @@ def bottleneck(depth=50, width=IMAGENET_WIDTH, classes=1000, image_shape=(224, 2
         raise unknown("shortcut", shortcut, SHORTCUTS)
     make_block = partial(block, shortcut=MAKE_SHORTCUT[shortcut])
     x = inputs = keras.Input(image_shape, name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = rescale(x, moments)
     x = layers.ZeroPadding2D(3, name="stem_pad")(x)
     x = conv(width, 7, strides=2, name="stem_conv")(x)
     x = batch_norm(name="stem_bn")(x)

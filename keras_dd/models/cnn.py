@@ -6,12 +6,12 @@ import keras
 from keras import layers
 
 from keras_dd.config import WIDTH
-from keras_dd.models.arguments import checked
+from keras_dd.models.arguments import checked, rescale
 
 conv5x5 = partial(layers.Conv2D, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal")
 
 
-def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3)):
+def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3), moments=None):
     """conv 5x5 x16, maxpool 2, conv 5x5 x32, maxpool 2, dense 128, dense C.
 
     Args:
@@ -19,6 +19,8 @@ def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3)):
             is one of Fig. 1's four sub-networks.
         classes: number of classes C.
         image_shape: (height, width, channels) in pixels.
+        moments: (mean, variance) of the channels of the training images, to standardise them by (see
+            `arguments.rescale`); by default images are brought to -1..1.
 
     Returns:
         A functional model from images 0..255 (N, *image_shape) to logits (N, classes).
@@ -27,7 +29,7 @@ def cnn(width=WIDTH, classes=10, image_shape=(32, 32, 3)):
     """
     width, classes, image_shape = checked(width, classes, image_shape)
     x = inputs = keras.Input(image_shape, name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = rescale(x, moments)
     for number, filters in enumerate((width, 2 * width), start=1):
         x = conv5x5(filters, name=f"conv{number}")(x)
         x = layers.MaxPooling2D(name=f"pool{number}")(x)

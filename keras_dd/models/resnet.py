@@ -5,8 +5,8 @@ from functools import partial
 import keras
 from keras import layers
 
-from keras_dd.config import SHORTCUTS, WIDTH, UserError, unknown, whole
-from keras_dd.models.arguments import checked
+from keras_dd.config import SHORTCUTS, WIDTH, unknown
+from keras_dd.models.arguments import blocks_a_stack, checked, rescale
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
@@ -64,7 +64,7 @@ def stack(x, filters, blocks, stride, make_block, name):
     return x
 
 
-def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut="projection"):
+def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut="projection", moments=None):
     """3x3, BN, ReLU, three stacks of (depth - 2) / 6 blocks with width, 2 width, 4 width channels, pool, dense.
 
     Args:
@@ -74,6 +74,8 @@ def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut=
         image_shape: (height, width, channels) in pixels.
         shortcut: "projection" (1x1 convolution and BN where a stack begins) or "identity" (subsampling and zero
             channels, no weights).
+        moments: (mean, variance) of the channels of the training images, to standardise them by (see
+            `arguments.rescale`); by default images are brought to -1..1.
 
     Returns:
         A functional model from images 0..255 (N, *image_shape) to logits (N, classes).
@@ -83,17 +85,13 @@ def resnet(depth=20, width=WIDTH, classes=10, image_shape=(32, 32, 3), shortcut=
 
     Source: He et al., "Deep residual learning for image recognition" (2015), sec. 4.2.
     """
-    depth = whole("depth", depth)
+    blocks = blocks_a_stack(depth)
     width, classes, image_shape = checked(width, classes, image_shape)
-    if depth < 8 or (depth - 2) % 6:
-        below = max(8, depth - (depth - 2) % 6)
-        raise UserError(f"depth {depth} of a resnet must be 6n+2, n at least 1: try {below} or {below + 6}")
     if shortcut not in SHORTCUTS:
         raise unknown("shortcut", shortcut, SHORTCUTS)
     make_block = partial(block, shortcut=MAKE_SHORTCUT[shortcut])
-    blocks = (depth - 2) // 6
     x = inputs = keras.Input(image_shape, name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = rescale(x, moments)
     x = conv3x3(x, width, 1, "stem")
     x = batch_norm(name="stem_bn")(x)
     x = layers.ReLU(name="stem_relu")(x)

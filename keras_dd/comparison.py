@@ -1,0 +1,299 @@
+"""Training by decomposition against conventional training: seeds in pairs, on four clocks, from one campaign."""
+
+import dataclasses
+import functools
+import json
+
+from keras_dd import campaign, clocks, cost, drawing, rates, rundir, verdict
+from keras_dd.config import RECIPES, Settings, UserError, unknown
+from keras_dd.files import replacing
+from keras_dd.job import DECOMPOSITION_FIELDS
+
+BASELINES = ("tuned", "paper")
+# Of the time of a run by decomposition: short stages of sub-networks have proved the best.
+SUBNET_SHARE = 0.25
+# The held-out training images of a search, and its seed.
+HELD_OUT, SEARCH_SEED = 0.1, 0
+OURS = "decomposed"
+
+
+def compare(settings, baselines, seeds, budget, search, run_dir, command):
+    """Make the runs of a comparison, as far as they are not made, and write comparison.json, .md and .png.
+
+    Args:
+        settings: `Settings` of the run by decomposition; with `epochs` (those of the baselines) or `subnet_epochs`
+            None, they follow from the budget, and the epochs of fine-tuning always follow, so that all arms take the
+            same time on this machine.
+        baselines: of `BASELINES`.  "tuned" has the recipe of the settings, "paper" the paper's, shrunk in proportion.
+        seeds: the number of pairs.
+        budget: seconds of training of a run, where `epochs` is None.
+        search: learning rates to choose from, on held-out training images, for "tuned" and for the fine-tuning by
+            decomposition alike; none: those of the recipe; None: half, once and twice that of the recipe's baseline.
+        run_dir: the campaign's folder, a new one or that of the same command before.
+        command: the command line, for the reports.
+
+    Returns:
+        What stands in comparison.json.
+    """
+    _check(settings, baselines, seeds, budget)
+    search = _search(settings) if search is None else search
+    asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
+    with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
+        measured = campaign.once(folder, "rates", lambda: measure(settings, baselines))
+        arms = arms_of(settings, baselines, budget, measured)
+        trials, finals = trials_of(arms, search), finals_of(arms, seeds)
+        expected = functools.partial(_expected, measured)
+        searched = campaign.run(folder, trials, command, expected, later=finals.values())
+        chosen = campaign.once(folder, "search", lambda: _choice(arms, search, searched))
+        for arm, found in chosen.items():
+            arms[arm] = dataclasses.replace(arms[arm], learning_rate=found["learning_rate"])
+        finals = finals_of(arms, seeds)
+        done = campaign.run(folder, finals, command, expected)
+        results = {arm: [done[_name(arm, seed)] for seed in range(seeds)] for arm in arms}
+        curves = curves_of(results, settings.parts, measured[OURS])
+        found = {
+            "command": command,
+            "verdict": [],
+            "seeds": seeds,
+            "budget": budget,
+            "arms": {arm: _facts(arm, arms[arm], results[arm], measured) for arm in arms},
+            "search": chosen,
+            "against": {baseline: _against(curves, baseline) for baseline in baselines},
+            "curves": curves,
+            "rates": measured,
+            "environment": rundir.environment(),
+            "runs": list(finals),
+        }
+        found["verdict"] = [
+            verdict.sentence(baseline, "on one device", found["against"][baseline]["one-device"]["summary"])
+            for baseline in baselines
+        ]
+        with replacing(folder / "comparison.json") as partial:
+            partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        with replacing(folder / "comparison.png") as partial:
+            draw(found, partial)
+        with replacing(folder / "comparison.md") as partial:
+            partial.write_text(markdown(found), encoding="utf-8")
+    return found
+
+
+def _search(settings):
+    return tuple(factor * RECIPES[settings.recipe].baseline.learning_rate for factor in (0.5, 1, 2))
+
+
+def _check(settings, baselines, seeds, budget):
+    for baseline in baselines:
+        if baseline not in BASELINES:
+            raise unknown("baseline", baseline, BASELINES)
+    if not baselines or seeds < 1:
+        raise UserError(f"{len(baselines)} baselines and {seeds} seeds: there must be one of each at least")
+    if (budget is None) is (settings.epochs is None):
+        raise UserError("say either how long a run may take, --budget 10min, or the --epochs of the baseline")
+    if settings.method != "decomposition" or settings.validation_split:
+        raise UserError("method and validation_split are what a comparison sets itself: leave them out")
+
+
+def measure(settings, baselines):
+    """`rates.measure` of a run by decomposition, and of the paper's recipe if it is among the baselines."""
+    print("Measuring a few steps of each kind of training", flush=True)
+    found = {OURS: rates.measure(settings)}
+    if "paper" in baselines:
+        found["paper"] = rates.measure(_conventional(settings, "paper"))
+    return found
+
+
+def _conventional(settings, recipe):
+    plain = {name: getattr(Settings, name) for name in DECOMPOSITION_FIELDS}
+    return dataclasses.replace(settings, **plain, method="conventional", recipe=recipe)
+
+
+def arms_of(settings, baselines, budget, measured):
+    """{arm: `Settings`}, with the epochs that take all of them the same time."""
+    full, subnets = (rates.epoch_seconds(measured[OURS], settings, network) for network in ("full", "subnets"))
+    epochs = settings.epochs or int(budget / full)
+    if epochs < 2:
+        raise UserError(
+            f"a run is to have at least 2 epochs, and an epoch of the full network takes {campaign.duration(full)} "
+            "here: ask for a larger --budget, or for fewer --train-images"
+        )
+    subnet_epochs = settings.subnet_epochs or max(1, round(SUBNET_SHARE * epochs * full / subnets))
+    rest = max(1, round(epochs - subnet_epochs * subnets / full))
+    arms = {OURS: dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=rest)}
+    for baseline in baselines:
+        recipe = "paper" if baseline == "paper" else settings.recipe
+        arms[baseline] = dataclasses.replace(_conventional(settings, recipe), epochs=epochs)
+    if "paper" in arms:
+        each = rates.epoch_seconds(measured["paper"], arms["paper"], "full")
+        arms["paper"] = dataclasses.replace(arms["paper"], epochs=max(1, round(epochs * full / each)))
+    return arms
+
+
+def plan(settings, baselines, seeds, budget, search):
+    """What `compare` would run, in words.  A few steps are trained for the times, and nothing is written."""
+    _check(settings, baselines, seeds, budget)
+    search = _search(settings) if search is None else search
+    measured = measure(settings, baselines)
+    arms = arms_of(settings, baselines, budget, measured)
+    runs = trials_of(arms, search) | finals_of(arms, seeds)
+    seconds = [_expected(measured, one) for one in runs.values()]
+    lines = [f"  {name:24}{campaign.duration(each):>12}" for name, each in zip(runs, seconds, strict=True)]
+    for arm, one in arms.items():
+        training = campaign.duration(rates.training_seconds(measured["paper" if arm == "paper" else OURS], one))
+        epochs = " + ".join(f"{count} epochs of {network}" for network, count in rates.epochs_of(one).items())
+        lines.append(f"{arm}: {epochs}, {training} of training")
+    return "\n".join(
+        [*lines, f"{len(runs)} runs, about {campaign.duration(sum(seconds))}: leave out --dry-run to start"]
+    )
+
+
+def _expected(measured, one):
+    """Seconds of a run."""
+    is_paper = one.method == "conventional" and one.recipe == "paper" and "paper" in measured
+    return rates.run_seconds(measured["paper" if is_paper else OURS], one)
+
+
+def trials_of(arms, search):
+    """{name: `Settings`} of the search for a learning rate, the same for ours and for the tuned baseline."""
+    trial = {"validation_split": HELD_OUT, "seed": SEARCH_SEED}
+    return {
+        f"search-{arm}-{rate:g}": dataclasses.replace(settings, learning_rate=rate, **trial)
+        for rate in search
+        for arm, settings in arms.items()
+        if arm != "paper"
+    }
+
+
+def finals_of(arms, seeds):
+    """{name: `Settings`}, seed by seed: what the machine does in the meantime then meets all arms."""
+    return {
+        _name(arm, seed): dataclasses.replace(settings, seed=seed)
+        for seed in range(seeds)
+        for arm, settings in arms.items()
+    }
+
+
+def _name(arm, seed):
+    return f"{arm}-seed{seed}"
+
+
+def _choice(arms, search, searched):
+    """{arm: {"learning_rate", "tried": {rate: accuracy on held-out training images}}}; nothing without a search."""
+    found = {}
+    for arm in arms if search else ():
+        if arm != "paper":
+            tried = {rate: searched[f"search-{arm}-{rate:g}"][0]["final_accuracy"] for rate in search}
+            found[arm] = {"learning_rate": max(tried, key=tried.get), "tried": {f"{r:g}": a for r, a in tried.items()}}
+    return found
+
+
+def curves_of(results, parts, measured):
+    """{clock: {arm: [curve, a list a seed]}}; the baselines get as many devices as there are parts."""
+    alone = measured["subnet"]["step"] / measured["subnets"]["step"]
+    return {
+        clock: {
+            arm: [
+                clocks.curve(
+                    report | {"alone_share": alone, "settings": report["settings"] | {"parts": parts}}, history, clock
+                )
+                for report, history in runs
+            ]
+            for arm, runs in results.items()
+        }
+        for clock in clocks.CLOCKS
+    }
+
+
+def _against(curves, baseline):
+    """{clock: {"pairs", "summary"}}"""
+    found = {}
+    for clock, arms in curves.items():
+        pairs = [verdict.pair(*both) for both in zip(arms[OURS], arms[baseline], strict=True)]
+        found[clock] = {"pairs": pairs, "summary": verdict.summary(pairs)}
+    return found
+
+
+def _facts(arm, settings, runs, measured):
+    """What was run, and where it ended."""
+    memory = measured["paper" if arm == "paper" else OURS]
+    networks = ("subnet", "subnets", "full") if arm == OURS else ("full",)
+    rate = settings.learning_rate
+    rate = RECIPES[settings.recipe].baseline.learning_rate if rate is None and arm != OURS else rate
+    rate = RECIPES[settings.recipe].finetune.learning_rate if rate is None else rate
+    stages = ("subnets", "compose", "recalibrate", "finetune", "baseline")
+    return {
+        "settings": _plain(settings),
+        "epochs": rates.epochs_of(settings),
+        "learning_rate": rate,
+        "final_accuracy": [report["final_accuracy"] for report, _ in runs],
+        "seconds": [sum(report["seconds"].get(stage, 0) for stage in stages) for report, _ in runs],
+        "estimated_peak_bytes": {network: memory[network]["bytes"] for network in networks},
+    }
+
+
+def _plain(settings):
+    return dataclasses.asdict(settings)
+
+
+def arm_lines(found):
+    """What was run, as lines of text, the first one the headings."""
+    lines = [("arm", "epochs", "rate", "accuracy", "seconds", "peak memory")]
+    for arm, facts in found["arms"].items():
+        epochs = " + ".join(str(facts["epochs"][name]) for name in ("subnets", "full") if name in facts["epochs"])
+        accuracy, seconds = verdict.spread(facts["final_accuracy"]), verdict.spread(facts["seconds"])
+        stdev = "" if accuracy["stdev"] is None else f" ± {100 * accuracy['stdev']:.2f}"
+        memory = " / ".join(f"{size / cost.MIB:,.0f}" for size in facts["estimated_peak_bytes"].values())
+        cells = f"{100 * accuracy['mean']:.2f}{stdev} %", f"{seconds['mean']:,.0f}", f"{memory} MiB"
+        lines.append((arm, epochs, f"{facts['learning_rate']:g}", *cells))
+    return lines
+
+
+def clock_lines(found, baseline):
+    """What decomposition brings against a baseline, a line a clock."""
+    lines = [(f"against {baseline}", "reached", "as fast", "points at equal time", "at the ends")]
+    for clock, each in found["against"][baseline].items():
+        s = each["summary"]
+        stdev = s["ratio"] and s["ratio"]["stdev"]
+        ratio = "–" if s["ratio"] is None else f"{s['ratio']['mean']:.2f}x" + (f" ± {stdev:.2f}" if stdev else "")
+        reached = f"{s['reached']} of {s['seeds']}"
+        differences = (verdict.points(s[name]) for name in ("difference", "final"))
+        lines.append((clocks.CLOCKS[clock].name, reached, ratio, *differences))
+    return lines
+
+
+NOTES = (
+    "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
+    "time to it over ours; spread: standard deviation over seeds, which are paired.",
+    "peak memory: estimated from the graph, of one sub-network / all at once / the full network.",
+    "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
+    "ideally, for the baseline too.",
+)
+
+
+def markdown(found):
+    """The verdict, the tables and the picture, as Markdown."""
+
+    def table(lines):
+        rule = ("---", *("---:" for _ in lines[0][1:]))
+        return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+    tables = [arm_lines(found), *(clock_lines(found, baseline) for baseline in found["against"])]
+    search = [
+        f"Search on held-out training images, {arm}: "
+        + ", ".join(f"{rate}: {100 * accuracy:.2f} %" for rate, accuracy in chosen["tried"].items())
+        for arm, chosen in found["search"].items()
+    ]
+    blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
+    blocks += [*map(table, tables), *NOTES, *search, "![](comparison.png)"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def draw(found, path):
+    """Accuracy against each of the four clocks, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), dpi=150, layout="constrained")
+    for axes, (clock, arms) in zip(figure.subplots(2, 2).flat, found["curves"].items(), strict=True):
+        about = clocks.CLOCKS[clock]
+        drawing.curves(axes, arms, about.unit, "accuracy on the test split")
+        axes.set_title(about.name, loc="left", fontsize=10)
+    figure.savefig(path, format="png")

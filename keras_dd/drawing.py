@@ -1,0 +1,20 @@
+"""Pictures of several runs: each of them thin, and the mean of an arm thick."""
+
+import numpy as np
+
+from keras_dd.report import COLOURS, DASHES
+
+
+def curves(axes, arms, xlabel, ylabel):
+    """Draw {name of an arm: [[(x, fraction), ...], a list a run]}; the mean is over the points of the same number."""
+    for place, (name, runs) in enumerate(arms.items()):
+        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
+        for run in runs if len(runs) > 1 else ():
+            axes.plot(*zip(*run, strict=True), linewidth=0.7, alpha=0.6, **style)
+        mean = np.mean([run[: min(map(len, runs))] for run in runs], axis=0)
+        axes.plot(*mean.T, linewidth=2, marker=".", label=name, **style)
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    axes.set_xlim(0, None)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)

@@ -1,0 +1,109 @@
+"""How long runs take on this machine, from a few steps of each kind of training, and what they take in memory."""
+
+import dataclasses
+import time
+
+import keras
+
+from keras_dd import cost, train
+from keras_dd.config import EVALUATION_BATCH, RECIPES
+from keras_dd.decomposition import Decomposition
+from keras_dd.job import prepare
+
+# Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.
+STEPS, ROUNDS, EVALUATIONS = 8, 3, 2
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds of each epoch of training, and of each evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.training, self.evaluation = [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        now = time.perf_counter()
+        self.training.append(now - self.began)
+        self.began = now
+
+    def on_test_end(self, logs=None):
+        self.evaluation.append(time.perf_counter() - self.began)
+
+
+def measure(settings):
+    """What a few steps of each training of a run take here.
+
+    Args:
+        settings: of the run; the data set and the networks are loaded and built, nothing is written.
+
+    Returns:
+        Plain JSON: "train", "evaluated" (numbers of images), "batch_size", "set_up" (seconds of loading and building),
+        and for each of "full" and, by decomposition, "subnets" (K at once) and "subnet" (one alone): "step" and
+        "evaluation" (seconds of one step, of the whole split), "set_up" (seconds of tracing) and "bytes" (peak memory
+        of training, as `cost.training_bytes` estimates it).
+    """
+    started = time.perf_counter()
+    job = prepare(settings)
+    found = {
+        "train": len(job.dataset.train),
+        "evaluated": len(getattr(job.dataset, job.evaluated_on)),
+        "batch_size": job.settings.batch_size,
+        "set_up": time.perf_counter() - started,
+        "full": _timed(job, train.fit_full, job.model, [job.model]),
+    }
+    if job.parts:
+        first = Decomposition(job.parts[:1], job.parts.boxes[:1])
+        found["subnets"] = _timed(job, train.fit_subnets, job.parts, job.parts)
+        found["subnet"] = _timed(job, train.fit_subnets, first, first)
+    return found
+
+
+def _timed(job, fit, networks, each):
+    clock, stage = Clock(), dataclasses.replace(next(iter(job.stages.values())), epochs=ROUNDS)
+    images = len(getattr(job.dataset, job.evaluated_on))
+    evaluation = job.evaluation().take(EVALUATIONS)
+    fit(networks, stage, job.batches, STEPS, evaluation, job.devices, [clock])
+    step, evaluated = min(clock.training[1:]) / STEPS, min(clock.evaluation[1:])
+    return {
+        "step": step,
+        "evaluation": evaluated * max(1, images / (EVALUATIONS * EVALUATION_BATCH)),
+        "set_up": clock.training[0] + clock.evaluation[0] - STEPS * step - evaluated,
+        "bytes": cost.training_bytes(each, job.settings.batch_size),
+    }
+
+
+def epoch_seconds(rates, settings, network):
+    """Seconds of an epoch of training "full", "subnets" or one "subnet", without its evaluation."""
+    return rates[network]["step"] * ((settings.train_images or rates["train"]) // rates["batch_size"])
+
+
+def training_seconds(rates, settings):
+    """Seconds of training of a run, without evaluation and set-up: the clock that arms are compared on."""
+    return sum(epochs * epoch_seconds(rates, settings, network) for network, epochs in epochs_of(settings).items())
+
+
+def run_seconds(rates, settings):
+    """Seconds of a whole run."""
+    stages = {
+        network: epochs * rates[network]["evaluation"] + rates[network]["set_up"] + 2 * rates[network]["evaluation"]
+        for network, epochs in epochs_of(settings).items()
+    }
+    return rates["set_up"] + sum(stages.values()) + training_seconds(rates, settings)
+
+
+def epochs_of(settings):
+    """{network: epochs} of the stages of training."""
+    recipe = RECIPES[settings.recipe]
+
+    def asked(epochs, stage):
+        return stage.epochs if epochs is None else epochs
+
+    if settings.method == "conventional":
+        return {"full": asked(settings.epochs, recipe.baseline)}
+    return {
+        "subnets": asked(settings.subnet_epochs, recipe.subnets),
+        "full": asked(settings.epochs, recipe.finetune),
+    }

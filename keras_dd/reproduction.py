@@ -1,0 +1,277 @@
+"""Published experiments, run here at full scale or shrunk to a budget, with the published numbers beside ours."""
+
+import dataclasses
+import json
+import re
+import statistics
+import time
+
+import numpy as np
+
+from keras_dd import campaign, clocks, drawing, rates, rundir
+from keras_dd.config import Settings, UserError, unknown
+from keras_dd.files import replacing
+from keras_dd.published import EXPERIMENTS
+
+# A shrunk run has this many steps an epoch at least.
+LEAST_STEPS = 5
+SPARE = 0.95  # of a budget is planned for
+# What is called the end of a curve, in accuracy.
+NEAR = 0.01
+
+
+def reproduce(name, scale, budget, seeds, run_dir, command, **common):
+    """Make the runs of an experiment, as far as they are not made, and write reproduction.json, .md and curves.png.
+
+    Args:
+        name: of `published.EXPERIMENTS`.
+        scale: "full", or "small": fewer arms, epochs and images, so that all takes `budget` seconds on this machine.
+        seeds: runs of each arm; None: as published, but 3 at most at a small scale.
+        run_dir: the campaign's folder, a new one or that of the same command before.
+        command: the command line, for the reports.
+        **common: fields of `Settings` for all runs, such as data_dir.
+
+    Returns:
+        What stands in reproduction.json.
+    """
+    experiment = EXPERIMENTS.get(name)
+    if experiment is None:
+        raise unknown("experiment", name, EXPERIMENTS)
+    if (budget is None) is (scale == "small"):
+        raise UserError("a budget is for --scale small, which needs one: add or leave out --budget 30min")
+    seeds = seeds or (experiment.seeds if scale == "full" else min(experiment.seeds, 3))
+    asked = {"experiment": name, "scale": scale, "budget": budget, "seeds": seeds} | common
+    with campaign.folder(run_dir, asked, command) as folder:
+        full = {arm: Settings(**fields | common) for arm, fields in experiment.arms.items()}
+        arms = {arm: dataclasses.replace(full[arm], **other) for arm, other in experiment.small.items()}
+        arms = arms if scale == "small" else full
+        started = time.perf_counter()
+        measured = campaign.once(folder, "rates", lambda: _measured(arms))
+
+        def fields():
+            left = SPARE * (budget - (time.perf_counter() - started))
+            return {arm: dataclasses.asdict(s) for arm, s in shrunk(arms, measured, seeds, left, experiment).items()}
+
+        if scale == "small":
+            arms = {arm: Settings(**known) for arm, known in campaign.once(folder, "arms", fields).items()}
+        runs = {
+            f"{re.sub('[^A-Za-z0-9.]+', '-', arm)}-seed{seed}": dataclasses.replace(settings, seed=seed)
+            for seed in range(seeds)  # seed by seed: what the machine does in the meantime then meets all arms
+            for arm, settings in arms.items()
+        }
+        kinds = {campaign.kind(settings): arm for arm, settings in arms.items()}
+
+        def expected(settings):
+            return rates.run_seconds(measured[kinds[campaign.kind(settings)]], settings)
+
+        done = list(campaign.run(folder, runs, command, expected).values())
+        results = {arm: done[place :: len(arms)] for place, arm in enumerate(arms)}
+        results = {arm: [_timed_alone(*run, measured[arm]) for run in some] for arm, some in results.items()}
+        found = {
+            "experiment": name,
+            "about": experiment.about,
+            "scale": scale,
+            "command": command,
+            "seeds": seeds,
+            "shrunk": differences({arm: full[arm] for arm in arms}, arms),
+            "left_out": [arm for arm in full if arm not in arms],
+            "values": [_beside(value, results) for value in experiment.values if _is_there(value, results)],
+            "environment": rundir.environment(),
+            "rates": measured,
+            "runs": list(runs),
+        }
+        with replacing(folder / "reproduction.json") as partial:
+            partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        with replacing(folder / "reproduction.md") as partial:
+            partial.write_text(markdown(found), encoding="utf-8")
+        with replacing(folder / "curves.png") as partial:
+            draw(results, experiment.about, partial)
+    return found
+
+
+def _measured(arms):
+    found = {}
+    for arm, settings in arms.items():
+        print(f"Measuring a few steps of {arm}", flush=True)
+        found[arm] = rates.measure(settings)
+    return found
+
+
+def shrunk(arms, measured, seeds, budget, experiment):
+    """The arms with as many epochs, in proportion, as fit into the budget (seconds); and if need be with fewer images.
+
+    Raises:
+        UserError: a budget that even the least is too much for.
+    """
+    longest = max(epochs for settings in arms.values() for epochs in rates.epochs_of(settings).values())
+    images = min(each["train"] for each in measured.values())
+    least = LEAST_STEPS * max(each["batch_size"] for each in measured.values())
+
+    def fitted(epochs, count):
+        return {
+            arm: _shorter(settings, epochs / longest, count if count < images else settings.train_images)
+            for arm, settings in arms.items()
+        }
+
+    def seconds(some):
+        return seeds * sum(rates.run_seconds(measured[arm], settings) for arm, settings in some.items())
+
+    shortest = min(experiment.shortest, longest)
+    for epochs in range(longest, shortest - 1, -1):
+        if seconds(fitted(epochs, images)) <= budget:
+            return fitted(epochs, images)
+    most, fewest = seconds(fitted(shortest, images)), seconds(fitted(shortest, least))
+    count = int(least + (images - least) * (budget - fewest) / (most - fewest)) if most > fewest else 0
+    if count < least:
+        raise UserError(
+            f"the budget is too small: {seeds} x {len(arms)} runs of {shortest} epochs of {least} images take about "
+            f"{campaign.duration(fewest)} here, ask for more, or for fewer --seeds"
+        )
+    return fitted(shortest, count)
+
+
+def _shorter(settings, share, images):
+    epochs = {"full": "epochs", "subnets": "subnet_epochs"}
+    found = {epochs[network]: max(1, round(share * n)) for network, n in rates.epochs_of(settings).items()}
+    return dataclasses.replace(settings, train_images=images, **found)
+
+
+def differences(full, used):
+    """["epochs 5, 10 instead of 160", ...]: what is not as it was published, over all arms."""
+    found = {}
+    for arm, settings in used.items():
+        for field in dataclasses.fields(Settings):
+            ours, theirs = getattr(settings, field.name), getattr(full[arm], field.name)
+            if ours != theirs:
+                found.setdefault(field.name, {})[ours, "all" if theirs is None else theirs] = None
+    return [
+        f"{name} {', '.join(f'{_count(a)} instead of {b}' for a, b in pairs)}".replace("_", " ")
+        for name, pairs in found.items()
+    ]
+
+
+def _count(value):
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _timed_alone(report, history, measured):
+    """A run's report with the share of the sub-networks' time that one of them takes alone, as it was measured."""
+    if "subnet" in measured:
+        report = report | {"alone_share": measured["subnet"]["step"] / measured["subnets"]["step"]}
+    return report, history
+
+
+# Measures: a number of one run, or of a run and the run of the same seed that it is compared with.
+
+
+def _composed(report, kind):
+    """With batch norm re-estimated, where it was."""
+    return report.get(f"recalibrated_{kind}", report[f"composed_{kind}"])
+
+
+def _hours(report, history):
+    return max(clocks.positions(report, history, "unlinked")) / 3600
+
+
+def _epoch(report, history):
+    """Without the first one, which traces."""
+    last = [row["seconds"] for row in history if row["stage"] in ("finetune", "baseline")]
+    return statistics.median(np.diff(last)) if len(last) > 1 else last[0]
+
+
+def _converged(report, history):
+    last = [row for row in history if row["stage"] in ("finetune", "baseline")]
+    accuracies = [row[f"{report['evaluated_on']}_accuracy"] for row in last]
+    return next(epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= accuracies[-1] - NEAR)
+
+
+PERCENT, SECONDS, RATIO = "{:.2f} %", "{:.2f}", "{:.2f}x"
+MEASURES = {
+    "accuracy": (PERCENT, lambda report, history: 100 * report["final_accuracy"]),
+    "top-5 accuracy": (PERCENT, lambda report, history: 100 * report["final_top5_accuracy"]),
+    "accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "accuracy")),
+    "top-5 accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "top5_accuracy")),
+    "error": (PERCENT, lambda report, history: 100 - 100 * report["final_accuracy"]),
+    "seconds an epoch": (SECONDS, _epoch),
+    "epochs to converge": ("{:.1f}", _converged),
+    "hours on K devices without a link": ("{:.3f}", _hours),
+    "time saved": ("{:.1f} %", lambda run, other: 100 - 100 * _epoch(*run) / _epoch(*other)),
+    "speed-up on K devices without a link": (RATIO, lambda run, other: _hours(*other) / _hours(*run)),
+}
+MEASURES |= {
+    f"accuracy of sub-network {k}": (PERCENT, lambda report, history, k=k: 100 * report["subnet_accuracy"][k - 1])
+    for k in (1, 2, 3, 4)
+}
+
+
+def _is_there(value, results):
+    return value.arm in results and (value.against is None or value.against in results)
+
+
+def _beside(value, results):
+    """A published value, and ours of each seed."""
+    _, measure = MEASURES[value.measure]
+    runs = results[value.arm]
+    ours = (
+        [measure(*run) for run in runs]
+        if value.against is None
+        else [measure(*pair) for pair in zip(runs, results[value.against], strict=True)]
+    )
+    return dataclasses.asdict(value) | {"ours": ours}
+
+
+def lines(found):
+    """The table of `reproduce` as text, the first line the headings."""
+    return [
+        ("value", "published", f"here, {found['scale']} scale"),
+        *((value["name"], value["published"], _mean(value)) for value in found["values"]),
+    ]
+
+
+def _mean(value):
+    text, _ = MEASURES[value["measure"]]
+    number, _, unit = text.partition("}")
+    mean = (number + "}").format(statistics.mean(value["ours"]))
+    spread = f" ± {(number + '}').format(statistics.stdev(value['ours']))}" if len(value["ours"]) > 1 else ""
+    return mean + spread + unit
+
+
+def head(found):
+    """What has to be known of the table, a sentence a line."""
+    seeds = found["seeds"]
+    return [
+        found["about"],
+        "shrunk, so that the two columns are not to be compared number by number: " + "; ".join(found["shrunk"])
+        if found["shrunk"]
+        else "at full scale",
+        *([f"left out: {', '.join(found['left_out'])}"] if found["left_out"] else []),
+        f"here: mean ± standard deviation of {seeds} seeds" if seeds > 1 else "here: one seed",
+    ]
+
+
+def markdown(found):
+    """The table with its head, the command and the curves, as Markdown."""
+    first, *rest = head(found)
+    heading, *body = lines(found)
+    table = [heading, ("---", "---:", "---:"), *body]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in table)
+    notes = "\n".join(f"- {line}" for line in rest)
+    return f"# {first}\n\n```\n{found['command']}\n```\n\n{notes}\n\n{rows}\n\n![](curves.png)\n"
+
+
+def draw(results, title, path):
+    """Test accuracy against epochs of the full network, all seeds thin and their mean thick."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    arms = {}
+    for arm, runs in results.items():
+        for report, history in runs:
+            rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
+            points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
+            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
+            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
+    drawing.curves(axes, arms, "epochs of the full network", "accuracy on the test split")
+    axes.set_title(title, loc="left", fontsize=10)
+    figure.savefig(path, format="png")

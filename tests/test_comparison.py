@@ -1,0 +1,190 @@
+"""comparison.py, verdict.py: pairs of curves by mental arithmetic, equal time, and a whole comparison on digits."""
+
+import json
+
+import pytest
+
+from keras_dd import clocks, comparison, rates, verdict
+from keras_dd.apps.main import main
+from keras_dd.config import Settings, UserError
+
+BASELINE = [(100, 0.5), (200, 0.6), (300, 0.7), (400, 0.8)]
+FASTER = [(50, 0.3), (200, 0.8), (410, 0.85)]
+WORSE = [(50, 0.3), (200, 0.7), (390, 0.75)]
+
+
+def test_first_reached_and_last_measured():
+    assert verdict.reaches(BASELINE, 0.6) == 200 and verdict.reaches(BASELINE, 0.61) == 300
+    assert verdict.reaches(BASELINE, 0.81) is None
+    assert verdict.at(BASELINE, 299.9) == 0.6 and verdict.at(BASELINE, 300) == 0.7 and verdict.at(BASELINE, 1) == 0
+    falling = [(1, 0.9), (2, 0.8)]
+    assert verdict.reaches(falling, 0.8) == 1 and verdict.at(falling, 5) == 0.8
+
+
+def test_a_pair():
+    found = verdict.pair(FASTER, BASELINE)
+    assert (found["target"], found["ours"], found["baseline"], found["ratio"]) == (0.8, 200, 400, 2)
+    assert found["equal_time"] == 410  # the ends are within 5 %
+    assert found["difference"] == pytest.approx(0.05) and found["final"] == pytest.approx(0.05)
+    found = verdict.pair(WORSE, BASELINE)
+    assert (found["ours"], found["ratio"]) == (None, None) and found["difference"] == pytest.approx(-0.05)
+    longer = [(50, 0.3), (400, 0.7), (800, 0.9)]
+    found = verdict.pair(longer, BASELINE)
+    assert (found["ratio"], found["equal_time"]) == (0.5, 400)
+    assert found["difference"] == pytest.approx(-0.1) and found["final"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        ([FASTER] * 3, "reaches its final accuracy 2.00x as fast, and at equal time its accuracy is +5.00 ± 0.00"),
+        ([FASTER] * 3, "better, over 3 seeds."),
+        ([WORSE] * 3, "does not reach its final accuracy in any of 3 seeds"),
+        ([WORSE] * 3, "-5.00 ± 0.00 points: worse, over 3 seeds."),
+        ([FASTER, WORSE], "reaches its final accuracy in 1 of 2 seeds only, there 2.00x as fast"),
+        ([FASTER, WORSE], "+0.00 ± 7.07 points: no clear difference over 2 seeds."),
+        ([WORSE], "does not reach its final accuracy, and at equal time its accuracy is -5.00 points: one seed"),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(ours, said):
+    found = verdict.summary([verdict.pair(run, BASELINE) for run in ours])
+    sentence = verdict.sentence("tuned", "on one device", found)
+    assert sentence.startswith("Against the tuned baseline, on one device: decomposition ") and said in sentence
+
+
+def test_a_difference_is_clear_beyond_two_standard_errors():
+    def judged(*differences):
+        return verdict.judgement({"seeds": len(differences), "difference": verdict.spread(differences)})
+
+    assert judged(0.01, 0.02, 0.03) == "better, over 3 seeds"  # 0.02, and an error of 0.01 / sqrt(3)
+    assert judged(0.0, 0.01, 0.02) == "no clear difference over 3 seeds"
+    assert judged(-0.01, -0.02, -0.03) == "worse, over 3 seeds"
+
+
+STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 0.0}
+MEASURED = {name: {"step": step, "evaluation": 1.0, "set_up": 0.0, "bytes": 1} for name, step in (("full", 3.0),)}
+MEASURED |= {"subnets": MEASURED["full"] | {"step": 1.5}, "subnet": MEASURED["full"] | {"step": 0.75}}
+MEASURED = {"decomposed": STEPS | MEASURED, "paper": STEPS | {"full": MEASURED["full"] | {"step": 2.0}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget", "epochs"),
+    [
+        ({}, 2599, (4, 6, 8, 12)),  # 300 s an epoch: 8; a quarter of 2400 s for sub-networks of 150 s an epoch
+        ({"epochs": 8}, None, (4, 6, 8, 12)),
+        ({"epochs": 8, "subnet_epochs": 8}, None, (8, 4, 8, 12)),
+        ({"epochs": 8, "train_images": 100}, None, (4, 6, 8, 12)),
+        ({}, 600, (1, 2, 2, 3)),
+    ],
+)
+def test_all_arms_take_the_same_time(settings, budget, epochs):
+    settings = Settings(parts=2, overlap=8, **settings)
+    arms = comparison.arms_of(settings, ("tuned", "paper"), budget, MEASURED)
+    assert (arms["decomposed"].subnet_epochs, *(arms[arm].epochs for arm in ("decomposed", "tuned", "paper"))) == epochs
+    assert arms["decomposed"].parts == 2 and arms["paper"].recipe == "paper" and arms["tuned"].recipe == "quick"
+    assert {arms[arm].method for arm in ("tuned", "paper")} == {"conventional"} and arms["tuned"].parts == 4
+    if budget != 600:  # there, epochs are too long to be exact
+        times = [rates.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in arms.items()]
+        assert max(times) == min(times)
+
+
+def test_both_get_the_same_search_and_never_see_the_test_images():
+    arms = comparison.arms_of(Settings(), ("tuned", "paper"), 2400, MEASURED)
+    trials = comparison.trials_of(arms, (0.01, 0.005))
+    assert list(trials) == [f"search-{arm}-{rate}" for rate in ("0.01", "0.005") for arm in ("decomposed", "tuned")]
+    assert {one.validation_split for one in trials.values()} == {0.1}
+    finals = comparison.finals_of(arms, 2)
+    assert list(finals)[:4] == ["decomposed-seed0", "tuned-seed0", "paper-seed0", "decomposed-seed1"]
+    assert {one.validation_split for one in finals.values()} == {0.0}
+
+
+LINE = (
+    "compare --width 4 --parts 2 --train-images 128 --batch-size 32 --epochs 2 --subnet-epochs 1 --seeds 1 --search {}"
+)
+
+
+def test_a_whole_comparison(tmp_path, capsys):
+    where = tmp_path / "run"
+    line = f"{LINE.format('0.01,0.1')} --baseline tuned --run-dir {where}"
+    with pytest.raises(SystemExit) as end:
+        main(line.split())
+    said, error = capsys.readouterr()
+    assert not end.value.code and error == ""
+    found = json.loads((where / "comparison.json").read_text())
+    assert found["command"] == f"keras-dd {line}"
+    for text in (said, (where / "comparison.md").read_text()):
+        for sentence in found["verdict"]:
+            assert sentence in " ".join(text.split())
+        for clock in clocks.CLOCKS.values():
+            assert clock.name in text
+    assert max(map(len, said[said.index("arm ") :].splitlines())) <= 80
+    for arm in ("decomposed", "tuned"):
+        tried = {
+            rate: json.loads((where / "runs" / f"search-{arm}-{rate}" / "report.json").read_text())
+            for rate in ("0.01", "0.1")
+        }
+        assert {report["evaluated_on"] for report in tried.values()} == {"validation"}
+        best = max(tried, key=lambda rate: tried[rate]["final_accuracy"])
+        final = json.loads((where / "runs" / f"{arm}-seed0" / "report.json").read_text())
+        assert final["settings"]["learning_rate"] == found["search"][arm]["learning_rate"] == float(best)
+        assert final["evaluated_on"] == "test" and found["arms"][arm]["final_accuracy"] == [final["final_accuracy"]]
+        assert found["curves"]["one-device"][arm][0][-1][1] == pytest.approx(final["final_accuracy"])
+    # Twice the devices halve the baseline; one sub-network alone takes what was measured.
+    alone = found["rates"]["decomposed"]["subnet"]["step"] / found["rates"]["decomposed"]["subnets"]["step"]
+    one, linked, unlinked = (found["curves"][clock] for clock in ("one-device", "linked", "unlinked"))
+    assert linked["tuned"][0][-1][0] == pytest.approx(one["tuned"][0][-1][0] / 2)
+    assert unlinked["tuned"] == one["tuned"]
+    report = json.loads((where / "runs" / "decomposed-seed0" / "report.json").read_text())
+    saved = (1 - alone) * report["seconds"]["subnets"]
+    assert one["decomposed"][0][-1][0] - unlinked["decomposed"][0][-1][0] == pytest.approx(saved)
+    assert (where / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+    made = {path: path.stat().st_mtime_ns for path in where.glob("runs/*/report.json")}
+    (where / "comparison.json").unlink()
+    with pytest.raises(SystemExit) as end:
+        main(line.split())
+    assert not end.value.code and json.loads((where / "comparison.json").read_text())["verdict"] == found["verdict"]
+    assert made == {path: path.stat().st_mtime_ns for path in where.glob("runs/*/report.json")}
+    with pytest.raises(SystemExit) as end:
+        main([*line.split(), "--crop", "2"])
+    assert end.value.code == 2 and "a campaign goes on as it began" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: MEASURED)
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "--budget", "40min", "--seeds", "2", "--search", "0.01", "--dry-run"])
+    said = capsys.readouterr().out
+    assert not end.value.code
+    assert "decomposed: 4 epochs of subnets + 6 epochs of full, 40 min of training" in said
+    assert "  paper-seed1 " in said and "8 runs, about 5 h" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--budget 10min --epochs 3", "budget and epochs both say how long a run is"),
+        ("--budget soon", "'soon' is no time, as 90s, 30min or 2h are"),
+        ("--budget -1h", "is no time"),
+        ("--search fast", "'fast' is not learning rates"),
+        ("--search 0", "'0' is not learning rates"),
+        ("--seeds 0", "0 seeds"),
+        ("--baseline best", "best"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["compare", *arguments.split()])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_budget_for_less_than_two_epochs_is_refused():
+    with pytest.raises(UserError, match="at least 2 epochs, and an epoch of the full network takes 5 min here"):
+        comparison.arms_of(Settings(), ("tuned",), 599, MEASURED)
+    with pytest.raises(UserError, match="method and validation_split"):
+        comparison.compare(Settings(validation_split=0.1), ("tuned",), 1, 60, (), "nowhere", "a test")
