@@ -65,6 +65,7 @@ SECTIONS = {
         setting("run_dir", "Where results go.", unset="a new one in runs/", type=FOLDER, metavar="DIR"),
         setting("snapshot_every", "Seconds between snapshots.", metavar="SECONDS"),
         setting("on_divergence", f"{', '.join(ON_DIVERGENCE)}.", among=ON_DIVERGENCE, metavar="WHAT"),
+        setting("tensorboard", "Logs for TensorBoard too.", is_flag=True),
         click.Option(["--resume"], type=FOLDER, metavar="DIR", help="Go on with the run in DIR."),
         click.Option(["--dry-run"], is_flag=True, help="Print the plan and train nothing."),
     ],

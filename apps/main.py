@@ -13,6 +13,7 @@ import click
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
 from keras_dd.apps.compare import compare
+from keras_dd.apps.feature_maps import feature_maps
 from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
 from keras_dd.apps.reproduce import reproduce
@@ -45,6 +46,7 @@ commands.add_command(fit)
 commands.add_command(compare)
 commands.add_command(bench)
 commands.add_command(feed)
+commands.add_command(feature_maps)
 commands.add_command(reproduce)
 
 

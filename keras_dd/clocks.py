@@ -1,8 +1,9 @@
 """Four clocks for one run: what its epochs took here, and what they would have taken elsewhere.
 
 All four are computed from what one run has measured: the seconds of its stages and of its epochs, without evaluation,
-on the D devices of `report["environment"]["devices"]`.  K is the number of parts that the run was asked for; a run
-without sub-networks, trained the conventional way, is given the same K devices as one with them.
+on the D devices of `report["environment"]["devices"]`, among which CPUs count as one, for they share its cores.  K is
+the number of parts that the run was asked for; a run without sub-networks, trained the conventional way, is given the
+same K devices as one with them.
 
 | clock | a sub-network's epochs | the full network's epochs |
 | --- | --- | --- |
@@ -16,7 +17,8 @@ Measured: all of `one-device`, and what is neither divided nor multiplied (on D 
 share it equally and without loss, so that one alone, which is then as long as the longest, takes its share of their
 time; and that data-parallel training is K times as fast on K devices, with no time for what they send to each other.
 Where sub-networks leave cores idle unless they run at once (`keras-dd bench` measures that), the truth is later than
-the clock; where devices have to talk, it is later for `linked`.
+the clock; where devices have to talk, it is later for `linked`.  A report whose "alone_share" says what a step of one
+sub-network alone takes of that of all at once, measured, has that in the place of the ideal share.
 
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
@@ -35,16 +37,18 @@ class Clock:
 
 
 CLOCKS = {
-    "one-device": Clock("one device", "seconds", "Measured here: all sub-networks at once on this machine."),
+    "one-device": Clock(
+        "one device", "seconds", "Measured on this machine; sub-networks, where there are any, at once."
+    ),
     "linked": Clock(
         "K devices, linked",
         "seconds",
-        "Ideal scaling: each sub-network on a device of its own, then fine-tuning data-parallel on all K.",
+        "Ideal scaling: each sub-network on a device of its own, the full network data-parallel on all K.",
     ),
     "unlinked": Clock(
         "K devices, no link",
         "seconds",
-        "Ideal scaling: each sub-network on a machine of its own, then fine-tuning on one of them.",
+        "Ideal scaling: each sub-network on a machine of its own, the full network on one of them.",
     ),
     "flops": Clock("training FLOPs", "FLOPs", "Counted: 3 x 2 x forward MACs x images, of all networks together."),
 }
@@ -93,12 +97,42 @@ def curve(report, history, clock):
     return [(x, accuracy) for x, accuracy in points if accuracy is not None]
 
 
+def summary(report, history):
+    """{clock: {"composed": number, "end": number}}: when the full network was composed, and its last epoch's end.
+
+    What a run did not reach is left out, and so is composing where there was none.
+    """
+    found = {}
+    for clock in CLOCKS:
+        ends = [x for x, row in zip(positions(report, history, clock), history, strict=True) if not _is_subnet(row)]
+        composed = {"composed": handover(report, history, clock)[0]} if report.get(COMPOSED[0]) is not None else {}
+        found[clock] = composed | ({"end": max(ends)} if ends else {})
+    return found
+
+
+def scale(clock, end):
+    """(factor, unit) in which a clock that goes up to `end` is easily read: (60, "minutes")."""
+    units, least = (TIMES, 2) if CLOCKS[clock].unit == "seconds" else (FLOPS, 1)
+    return next(((factor, unit) for factor, unit in units if end > least * factor), units[-1])
+
+
+def shown(clock, value):
+    """A number of a clock as text: "28.0 minutes"; a dash for None."""
+    if value is None:
+        return "–"
+    factor, unit = scale(clock, value)
+    return f"{value / factor:,.1f} {unit}"
+
+
 COMPOSED = ("composed_accuracy", "recalibrated_accuracy")
+TIMES = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
 
 def _paces(report, clock):
     """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
-    parts, devices = report["settings"]["parts"], len(report["environment"]["devices"])
+    parts = report["settings"]["parts"]
+    devices = sum(not name.startswith("CPU") for name in report["environment"]["devices"]) or 1
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}

@@ -196,6 +196,7 @@ class Settings:
     run_dir: str | None = None
     snapshot_every: float = 60.0
     on_divergence: str = "retry"
+    tensorboard: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

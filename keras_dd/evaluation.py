@@ -1,6 +1,46 @@
-"""Accuracy of networks on whole splits."""
+"""Accuracy of networks on whole splits, and what they take each image for."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import tensorflow as tf
+
+from keras_dd.graph import is_softmax, operations
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A network's answers to N images.
+
+    Attributes:
+        labels: int (N,), the right classes.
+        ranked: int (N, n), the classes of the n highest scores, best first.
+        confidences: float (N,), the probability (by softmax, where the network gives logits) of the first of them.
+    """
+
+    labels: np.ndarray
+    ranked: np.ndarray
+    confidences: np.ndarray
+
+    def accuracies(self, tops=(1,)):
+        """For each n of `tops` the fraction of the images whose class is among the n highest scores."""
+        hits = self.ranked == self.labels[:, None]
+        return [float(np.mean(hits[:, :top].any(axis=1))) for top in tops]
+
+
+def predictions(model, evaluation, count=1):
+    """The `Predictions` of a network in one pass over the images, with the `count` highest scores of each."""
+    *_, last = operations(model).values()
+
+    def answers(images):
+        scores = model(images, training=False)
+        probabilities = scores if is_softmax(last) else tf.nn.softmax(tf.cast(scores, tf.float32))
+        return tf.math.top_k(scores, count).indices, tf.cast(tf.reduce_max(probabilities, axis=-1), tf.float32)
+
+    answers = tf.function(answers, autograph=False).get_concrete_function(evaluation.element_spec[0])
+    found = [(labels, *answers(images), weights) for images, labels, weights in evaluation]
+    labels, ranked, confidences, weights = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Predictions(*(column[weights > 0] for column in (labels, ranked, confidences)))
 
 
 def subnet_accuracies(parts, evaluation, devices, tops=(1,)):
@@ -34,6 +74,6 @@ def _accuracies(scores, evaluation, tops):
     right = tf.function(right, autograph=False).get_concrete_function(*evaluation.element_spec)
     counts, total = 0.0, 0.0
     for images, labels, weights in evaluation:
-        counts += right(images, labels, weights).numpy()
+        counts += right(images, labels, weights).numpy().astype(float)
         total += float(tf.reduce_sum(weights))
     return (counts / total).tolist()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from keras_dd import data, devices
+from keras_dd import data, devices, scalars
 from keras_dd.boxes import grid_of, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
@@ -101,6 +101,8 @@ class Job:
 
 def prepare(settings, model=None, dataset=None):
     """Everything that comes before training: load, build, decompose, and settle what was left to defaults."""
+    if settings.tensorboard:
+        scalars.check()
     names = devices.pick(settings.devices)
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:

@@ -11,16 +11,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd import cost, owndata, report, rundir, snapshot, train
+from keras_dd import clocks, confusion, cost, html_report, owndata, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
 from keras_dd.divergence import Guard
-from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.evaluation import accuracies, predictions, subnet_accuracies
 from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.recorder import Recorder
+from keras_dd.scalars import Scalars
 from keras_dd.signals import Stop
 from keras_dd.weights_files import save_weights
 
@@ -136,7 +137,7 @@ def _run(job, command, run_dir, stop, started):
     results = _opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
-    with _reported(results, recorders, run_dir, started):
+    with _reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
         model, parts = job.model, None
         if job.parts:
             parts, model = _decomposed(job, results, run_dir, *watched)
@@ -160,7 +161,9 @@ def _run(job, command, run_dir, stop, started):
             save_weights(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with _stage(results, "evaluate"):
-            results |= _named("final", job, accuracies(trained, evaluation, tops))
+            answers = predictions(trained, evaluation, max(tops))
+            results |= _named("final", job, answers.accuracies(tops))
+            results["predictions"] = confusion.summary(answers, job.dataset.classes)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(trained, parts, results, _history(recorders), run_dir)
 
@@ -205,7 +208,8 @@ def _watch(recorder, name, stage, settings, run_dir, stop):
     snapshots = snapshot.Snapshots(
         run_dir / snapshot.FOLDER, name, stage.epochs, watchers, rundir.seal(run_dir), settings.snapshot_every, stop
     )
-    return [*watchers, snapshots], snapshots.start
+    logs = [Scalars(recorder, run_dir)] if settings.tensorboard else []
+    return [*watchers, *logs, snapshots], snapshots.start
 
 
 def _dead(fractions, job):
@@ -221,8 +225,11 @@ def _dead(fractions, job):
 
 
 @contextmanager
-def _reported(results, recorders, run_dir, started):
-    """Writes the report however the run ends.  If that fails too, as on a full disk, what ended the run is told."""
+def _reported(results, recorders, run_dir, started, split):
+    """Writes the report, with images of this split, however the run ends.
+
+    If that fails too, as on a full disk, what ended the run is told.
+    """
 
     def write():
         seconds = results["seconds"]
@@ -232,7 +239,9 @@ def _reported(results, recorders, run_dir, started):
                 seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
         seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders.values())
         results["divergences"] = [each for recorder in recorders.values() for each in recorder.divergences]
-        report.write(run_dir, results, _history(recorders))
+        results["clocks"] = clocks.summary(results, _history(recorders))
+        html_report.write(run_dir, results, _history(recorders), split)
+        report.write(run_dir, results, _history(recorders))  # last: where report.json is, all others are
 
     try:
         yield

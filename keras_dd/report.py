@@ -7,6 +7,7 @@ shown as a dash.  Accuracies are fractions of the split that `report["evaluated_
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from keras_dd import clocks, confusion
 from keras_dd.files import replacing
 
 COLUMNS = ("stage", "epoch", "seconds", "learning_rate", "loss", "accuracy")
@@ -47,7 +49,7 @@ def write(run_dir: Path, report: dict, history: list[dict]) -> None:
     with replacing(run_dir / "report.md") as partial:
         partial.write_text(markdown(report, history), encoding="utf-8")
     with replacing(run_dir / "report.json") as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(_json(report) + "\n", encoding="utf-8")
 
 
 def read(run_dir: Path) -> tuple[dict, list[dict]]:
@@ -69,22 +71,30 @@ def table(report: dict) -> Group:
         beside.add_row(*tables)
     where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
     notes = [Text(remark, style="bold") for remark in remarks(report)]
-    return Group(Text(_headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", *notes, where)
+    return Group(Text(headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", *notes, where)
 
 
 def markdown(report: dict, history: list[dict]) -> str:
     """The numbers of `table` as Markdown, with the command, the figure, the last epochs and the environment."""
+    notes = *report["dataset"].get("notes", ()), *remarks(report)
+    opening = f"# {headline(report)}", f"```\n{report['command']}\n```", *notes, "![](curves.png)"
+    return "\n\n".join((*opening, *map(_markdown, tables(report, history).values()))) + "\n"
+
+
+def tables(report: dict, history: list[dict]) -> dict[str, list[tuple[str, ...]]]:
+    """All numbers by name, in lines of text, the first one the headings; what was not reached is left out."""
     split = report["evaluated_on"]
     epochs = [("last epoch of", "epoch", "loss", "training", split)]
     for stage, row in {row["stage"]: row for row in history}.items():
         accuracies = row["accuracy"], row.get(f"{split}_accuracy")
         epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(_percent, accuracies)))
-    settings = [("setting", "value"), *((key, str(value)) for key, value in report["settings"].items())]
-    environment = [("environment", "value"), *((key, str(value)) for key, value in report["environment"].items())]
-    tables = _accuracies(report), _times(report), _sizes(report), epochs, environment, settings
-    notes = *report["dataset"].get("notes", ()), *remarks(report)
-    opening = f"# {_headline(report)}", f"```\n{report['command']}\n```", *notes, "![](curves.png)"
-    return "\n\n".join((*opening, *map(_markdown, tables))) + "\n"
+    found = {"accuracies": _accuracies(report), "times": _times(report), "clocks": _clocks(report)}
+    found |= {"sizes": _sizes(report), "epochs": epochs}
+    if "predictions" in report:
+        found |= confusion.tables(report["predictions"])
+    for name in "environment", "settings":
+        found[name] = [(name.removesuffix("s"), "value"), *((key, str(value)) for key, value in report[name].items())]
+    return {name: lines for name, lines in found.items() if len(lines) > 1}
 
 
 def remarks(report: dict) -> list[str]:
@@ -167,7 +177,7 @@ def _draw_boxes(axes, report: dict) -> None:
 
     rows, columns = report["dataset"]["image_shape"][:2]
     tops, lefts = (sorted({corner[axis] for corner in report["boxes"]}) for axis in (0, 1))
-    for part, ((top, left, height, width), accuracy) in enumerate(_parts(report)):
+    for part, ((top, left, height, width), accuracy) in enumerate(parts(report)):
         y, x = 1.4 * rows * tops.index(top), 1.15 * columns * lefts.index(left)
         style = _style(part)
         axes.add_patch(Rectangle((x, y), columns, rows, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8))
@@ -185,7 +195,7 @@ def _style(part: int) -> dict:
     return {"color": COLOURS[part % len(COLOURS)], "linestyle": DASHES[part // len(COLOURS) % len(DASHES)]}
 
 
-def _headline(report: dict) -> str:
+def headline(report: dict) -> str:
     settings, dataset = report["settings"], report["dataset"]
     stopped = report.get("interrupted")
     note = f", interrupted: {STAGES.get(stopped, stopped)}" if stopped else ""
@@ -200,7 +210,7 @@ def _trained(report: dict) -> str:
     return "fine-tuned" if report["boxes"] else "full network"
 
 
-def _parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
+def parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
     """(box, accuracy or None) of every part."""
     return zip_longest(report["boxes"], report.get("subnet_accuracy") or [])
 
@@ -237,6 +247,15 @@ def _times(report: dict) -> list[tuple[str, ...]]:
     return lines
 
 
+def _clocks(report: dict) -> list[tuple[str, ...]]:
+    """When the full network was composed, if it was, and when its last epoch ended."""
+    events = {"composed": "composed", "end": "trained"} if report["boxes"] else {"end": "trained"}
+    lines = [("clock", *events.values())]
+    for key, reached in report.get("clocks", {}).items():
+        lines.append((clocks.CLOCKS[key].name, *(clocks.shown(key, reached.get(event)) for event in events)))
+    return lines
+
+
 def _sizes(report: dict) -> list[tuple[str, ...]]:
     lines = [("size", "full network", *(("sub-network", "ratio") if report["boxes"] else ()))]
     for name, count in ("parameters", report["parameters"]), ("multiply-adds, an image", report["macs"]):
@@ -260,9 +279,16 @@ def _terminal(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:
 
 
 def _markdown(lines: list[tuple[str, ...]]) -> str:
-    """The same in Markdown."""
+    """The same in Markdown, whatever the names of classes have in them."""
+    lines = [[" ".join(re.sub(r"[|<`\\[]", r"\\\g<0>", cell).split()) for cell in line] for line in lines]
     rule = ("---", *("---:" for _ in lines[0][1:]))
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _json(report: dict) -> str:
+    """With a list of numbers in one line, or the confusion matrix of a hundred classes would take ten thousand."""
+    numbers = re.compile(r"\[\n([^\[\]{}\"]*)\]")  # text in JSON has no line breaks: these are no brackets in text
+    return numbers.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(report, indent=2))
 
 
 def _percent(fraction: float | None, digits: int = 2) -> str:

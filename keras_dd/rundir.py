@@ -92,15 +92,11 @@ def locked(run_dir):
         os.close(handle)
 
 
-def reopen(run_dir, asked):
-    """What config.json says of a run that is to go on: (Settings, command, made_of).
-
-    Args:
-        run_dir: the directory, `locked`.
-        asked: {setting: value} that the user gave again, which must be those of the run.
+def read(run_dir):
+    """What config.json says of a run: (Settings, command, made_of).
 
     Raises:
-        UserError: a config.json that is damaged or none of ours, a finished run, or other settings.
+        UserError: a config.json that is not there, is damaged, or none of ours.
     """
     path = Path(run_dir) / CONFIG
     try:
@@ -109,12 +105,31 @@ def reopen(run_dir, asked):
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
         found["grid"] = found["grid"] and tuple(found["grid"])
         found["run_dir"] = str(run_dir)
-        settings = Settings(**found)
+        return Settings(**found), command, made_of
+    except OSError as error:
+        raise UserError(
+            f"{str(run_dir)!r} is not the directory of a run ({CONFIG}: {error.strerror}): name one that "
+            "keras-dd fit has made"
+        ) from error
     except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a run of keras-dd ({error}): start another run") from error
+
+
+def reopen(run_dir, asked):
+    """What config.json says of a run that is to go on: (Settings, command, made_of).
+
+    Args:
+        run_dir: the directory, `locked`.
+        asked: {setting: value} that the user gave again, which must be those of the run.
+
+    Raises:
+        UserError: what `read` raises; a finished run, or other settings.
+    """
+    settings, command, made_of = read(run_dir)
+    path = Path(run_dir) / CONFIG
     for name, value in asked.items():
         if not hasattr(settings, name):
-            raise unknown("setting", name, found)
+            raise unknown("setting", name, dataclasses.asdict(settings))
         value = getattr(Settings(**{name: value}), name)
         if value != getattr(settings, name):
             raise UserError(

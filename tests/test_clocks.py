@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dd.clocks import CLOCKS, curve, handover, positions
+from keras_dd.clocks import CLOCKS, curve, handover, positions, shown, summary
 
 # 4 sub-networks at once: 2 epochs in 40 s; composing 1 s, batch norm 3 s; 2 epochs of fine-tuning of 100 s.
 HISTORY = [
@@ -61,9 +61,37 @@ def test_a_run_of_the_full_network_alone_has_as_many_devices(clock, expected):
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
+def test_logical_cpus_are_one_device(clock):
+    shared = report(environment={"devices": ["CPU:0", "CPU:1", "CPU:2", "CPU:3"]})
+    assert positions(shared, HISTORY, clock) == positions(report(), HISTORY, clock)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
 def test_an_interrupted_run_has_the_clocks_of_what_it_did(clock):
     run = report(seconds={"total": 50.0}, composed_accuracy=None, recalibrated_accuracy=None)
     assert positions(run, HISTORY[:4], clock) == positions(report(), HISTORY, clock)[:4]
     assert curve(run, HISTORY[:4], clock) == []
     assert handover(run, HISTORY[:4], clock)[0] == pytest.approx(positions(run, HISTORY, clock)[0])
     assert handover(run, [], clock) == (0, 0)
+
+
+def test_a_summary_has_what_was_reached():
+    found = summary(report(), HISTORY)
+    assert list(found) == list(CLOCKS)
+    assert found["linked"] == pytest.approx({"composed": 11, "end": 64})
+    assert summary(report(composed_accuracy=None), HISTORY[:4])["linked"] == {}
+
+
+@pytest.mark.parametrize(
+    ("clock", "value", "text"),
+    [
+        ("linked", 64, "64.0 seconds"),
+        ("linked", 1234, "20.6 minutes"),
+        ("unlinked", 36000, "10.0 hours"),
+        ("flops", 6.48e6, "6.5 MFLOP"),
+        ("flops", 2.9e14, "290.0 TFLOP"),
+        ("flops", None, "–"),
+    ],
+)
+def test_numbers_are_easily_read(clock, value, text):
+    assert shown(clock, value) == text

@@ -6,7 +6,7 @@ import pytest
 import support
 
 from keras_dd import data
-from keras_dd.evaluation import accuracies
+from keras_dd.evaluation import accuracies, predictions
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +39,17 @@ def test_accuracy_counts_each_image_once(network, few, evaluation):
     assert accuracies(network, evaluation)[0] == pytest.approx(np.mean(guesses == few.test.labels), abs=1e-6)
     one_class = data.Split(few.test.images, np.zeros(100, np.int32))  # the images that fill up have label 0 too
     assert accuracies(network, data.evaluation_batches(one_class, 64))[0] == pytest.approx(np.mean(guesses == 0))
+
+
+def test_predictions_are_those_of_the_network_and_no_image_comes_twice(network, few, evaluation):
+    scores = np.array(network(few.test.images))
+    found = predictions(network, evaluation, 3)
+    assert np.array_equal(found.labels, few.test.labels)
+    assert np.array_equal(found.ranked, np.argsort(-scores, axis=1)[:, :3])
+    assert found.confidences == pytest.approx(np.array(keras.ops.softmax(scores)).max(axis=1), abs=1e-6)
+    assert found.accuracies((1, 3)) == accuracies(network, evaluation, (1, 3))
+
+
+def test_probabilities_are_taken_as_they_are(network, few, evaluation):
+    sure = keras.Sequential([keras.Input(few.image_shape), *network.layers, keras.layers.Softmax()])
+    assert predictions(sure, evaluation).confidences == pytest.approx(predictions(network, evaluation).confidences)

@@ -20,6 +20,7 @@ FILES = {
     "history.csv",
     "report.json",
     "report.md",
+    "report.html",
     "curves.png",
     "model.keras",
     "model.json",

@@ -37,7 +37,15 @@ def sample(grid=(2, 2), side=32, overlap=8, epochs=8, accuracy=0.61, chance=0.1,
     report = {
         "command": f"keras-dd fit --dataset {name} --model resnet32 --parts {parts}",
         "run_dir": f"runs/{name}-resnet32-{parts}",
-        "settings": {"dataset": name, "model": "resnet32", "width": 64, "parts": parts, "grid": list(grid), "seed": 0},
+        "settings": {
+            "dataset": name,
+            "model": "resnet32",
+            "width": 64,
+            "parts": parts,
+            "grid": list(grid),
+            "seed": 0,
+            "batch_size": 64,
+        },
         "environment": {
             "keras_dd": "0.1.0",
             "keras": "3.15.1",

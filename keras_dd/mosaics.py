@@ -1,0 +1,98 @@
+"""Pictures of feature maps and of kernels: a row for each part, a column for each of its channels."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from keras_dd.files import replacing
+from keras_dd.report import COLOURS
+
+MOST = 8  # channels of a part that are shown
+
+
+def feature_maps(path, image, boxes, owned, kinds):
+    """Draw the first layer's maps of one image as a PNG: the image with its boxes, and a mosaic for each network.
+
+    Args:
+        image: (H, W, C), 0 to 255.
+        boxes: of the parts.
+        owned: the channels of each part.
+        kinds: {name: maps (h, w, channels)}.  A channel has the same scale of grey, from its least to its greatest
+            value, in all networks but the last: that one, which was never trained, has nothing to do with the others.
+    """
+    values = list(kinds.values())
+    related = np.concatenate([each.reshape(-1, each.shape[-1]) for each in values[:-1]])
+    scales = [_range(related)] * (len(values) - 1) + [_range(values[-1].reshape(-1, values[-1].shape[-1]))]
+    tiles = {
+        name: (maps - least) / np.maximum(most - least, 1e-12)
+        for (name, maps), (least, most) in zip(kinds.items(), scales, strict=True)
+    }
+    figure, image_axes, axes = _panels(len(kinds))
+    image_axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+    for k, box in enumerate(boxes):
+        corner, colour = (box.left - 0.5, box.top - 0.5), COLOURS[k % len(COLOURS)]
+        image_axes.add_patch(Rectangle(corner, box.width, box.height, fill=False, linewidth=1.5, edgecolor=colour))
+    _draw(figure, axes, tiles, owned, path)
+
+
+def kernels(path, owned, kinds):
+    """Draw the first layer's kernels as a PNG: those of three input channels in colour, others in grey.
+
+    Zero is the grey in the middle.
+
+    Args:
+        owned: the channels of each part.
+        kinds: {name: kernel (height, width, channels in, channels out)}, all of them on one scale.
+    """
+    largest = max(np.abs(kernel).max() for kernel in kinds.values()) or 1
+    tiles = {}
+    for name, kernel in kinds.items():
+        shown = kernel if kernel.shape[2] in (1, 3) else kernel.mean(axis=2, keepdims=True)
+        tiles[name] = np.moveaxis(0.5 + shown / (2 * largest), 2, -1).squeeze(-1 if shown.shape[2] == 1 else ())
+    figure, image_axes, axes = _panels(len(kinds))
+    image_axes.remove()
+    _draw(figure, axes, tiles, owned, path)
+
+
+def _range(values):
+    return np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+
+
+def _panels(count):
+    """A figure with room for an image, and `count` panels in two rows."""
+    figure = Figure(figsize=(13, 6.5), dpi=130, layout="constrained")
+    columns = -(-count // 2)
+    grid = figure.add_gridspec(2, 1 + columns, width_ratios=(0.8, *[2] * columns))
+    axes = [figure.add_subplot(grid[place // columns, 1 + place % columns]) for place in range(count)]
+    return figure, figure.add_subplot(grid[:, 0]), axes
+
+
+def _draw(figure, axes, tiles, owned, path):
+    for panel, (name, maps) in zip(axes, tiles.items(), strict=True):
+        panel.imshow(_mosaic(maps, owned), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        panel.set_title(name, fontsize=10, loc="left")
+        panel.set_yticks([(k + 0.5) * (maps.shape[0] + 1) for k in range(len(owned))])
+        panel.set_yticklabels([str(k + 1) for k in range(len(owned))])
+        for k, label in enumerate(panel.get_yticklabels()):
+            label.set_color(COLOURS[k % len(COLOURS)])
+            label.set_fontweight("bold")
+    for panel in figure.axes:
+        panel.set_xticks([])
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+        if panel not in axes:
+            panel.set_yticks([])
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
+
+
+def _mosaic(maps, owned):
+    """Maps (h, w, channels[, 3]) with a row for each part: one pixel between them, white."""
+    height, width = maps.shape[:2]
+    columns = min(MOST, max(map(len, owned)))
+    whole = np.ones((len(owned) * (height + 1) + 1, columns * (width + 1) + 1, *maps.shape[3:]))
+    for k, channels in enumerate(owned):
+        for place, channel in enumerate(channels[:columns]):
+            top, left = 1 + k * (height + 1), 1 + place * (width + 1)
+            whole[top : top + height, left : left + width] = np.nan_to_num(maps[:, :, channel], nan=0.92)
+    return whole
