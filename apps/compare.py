@@ -100,5 +100,5 @@ def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run,
     import rich
 
     for lines in comparison.arm_lines(found), *(comparison.clock_lines(found, b) for b in baselines):
-        rich.print("", report._terminal(lines))
+        rich.print("", report.terminal_table(lines))
     rich.print("", *found["verdict"], f"{run_dir}/comparison.md", sep="\n")

@@ -66,4 +66,6 @@ def reproduce(context, name, scale, budget, seeds, run_dir, **common):
 
     for line in reproduction.head(found):
         click.echo(line)
-    rich.print("", report._terminal(reproduction.lines(found)), f"\n{run_dir}/reproduction.md")
+    if found["values"]:
+        rich.print("", report.terminal_table(reproduction.lines(found)))
+    rich.print("", f"{run_dir}/reproduction.md", sep="\n")

@@ -20,6 +20,9 @@ Where sub-networks leave cores idle unless they run at once (`keras-dd bench` me
 the clock; where devices have to talk, it is later for `linked`.  A report whose "alone_share" says what a step of one
 sub-network alone takes of that of all at once, measured, has that in the place of the ideal share.
 
+`report["alone_share"]`, where a campaign has measured it, takes the place of that share: the seconds of a step of one
+sub-network alone over those of a step of all of them.
+
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
 """

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 
-from keras_dd import campaign, clocks, cost, drawing, rates, rundir, verdict
+from keras_dd import campaign, clocks, cost, drawing, rates, report, rundir, verdict
 from keras_dd.config import RECIPES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
@@ -195,9 +195,9 @@ def curves_of(results, parts, measured):
         clock: {
             arm: [
                 clocks.curve(
-                    report | {"alone_share": alone, "settings": report["settings"] | {"parts": parts}}, history, clock
+                    run | {"alone_share": alone, "settings": run["settings"] | {"parts": parts}}, history, clock
                 )
-                for report, history in runs
+                for run, history in runs
             ]
             for arm, runs in results.items()
         }
@@ -226,8 +226,8 @@ def _facts(arm, settings, runs, measured):
         "settings": _plain(settings),
         "epochs": rates.epochs_of(settings),
         "learning_rate": rate,
-        "final_accuracy": [report["final_accuracy"] for report, _ in runs],
-        "seconds": [sum(report["seconds"].get(stage, 0) for stage in stages) for report, _ in runs],
+        "final_accuracy": [run["final_accuracy"] for run, _ in runs],
+        "seconds": [sum(run["seconds"].get(stage, 0) for stage in stages) for run, _ in runs],
         "estimated_peak_bytes": {network: memory[network]["bytes"] for network in networks},
     }
 
@@ -273,11 +273,6 @@ NOTES = (
 
 def markdown(found):
     """The verdict, the tables and the picture, as Markdown."""
-
-    def table(lines):
-        rule = ("---", *("---:" for _ in lines[0][1:]))
-        return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
-
     tables = [arm_lines(found), *(clock_lines(found, baseline) for baseline in found["against"])]
     search = [
         f"Search on held-out training images, {arm}: "
@@ -285,7 +280,7 @@ def markdown(found):
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
-    blocks += [*map(table, tables), *NOTES, *search, "![](comparison.png)"]
+    blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)"]
     return "\n\n".join(blocks) + "\n"
 
 

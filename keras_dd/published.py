@@ -1,7 +1,7 @@
 """Experiments of the two papers as data: what was run, what it gave, and how much of it a small machine can run.
 
 Sources: "A fast learning strategy for convolutional neural networks based on domain decomposition" (2020), tables 1 to
-4 and figures 4 and 7; "Simplified residual structure and fast deep residual networks" (2021), tables 1 and 2.
+4 and figures 4, 5 and 7; "Simplified residual structure and fast deep residual networks" (2021), tables 1 and 2.
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ class Experiment:
 
     At a small scale only the arms in `small` are run, {name: what is otherwise}, with as many epochs and images as the
     budget allows; the longest stage of training keeps `shortest` epochs.  `seeds` are the runs of an arm as published.
+    `feature_maps` asks for pictures of the first layer of the first run.
     """
 
     about: str
@@ -35,6 +36,7 @@ class Experiment:
     small: dict[str, dict] = field(default_factory=dict)
     seeds: int = 1
     shortest: int = 8
+    feature_maps: bool = False
 
 
 NETS = {"R32": "resnet32", "R56": "resnet56", "R110": "resnet110"}
@@ -212,6 +214,13 @@ EXPERIMENTS = {
         _of(CIFAR, "C10 R32"),
         _convergence((("C10 R32 decomposed", "some 10"), ("C10 R32 random", "some 80"))),
         dict.fromkeys(_of(CIFAR, "C10 R32"), SMALL_CIFAR),
+    ),
+    "fig5": Experiment(
+        "Fig. 5: feature maps of the first layer, ResNet-32 on CIFAR-10",
+        _of(CIFAR, "C10 R32 decomposed"),
+        (),
+        dict.fromkeys(_of(CIFAR, "C10 R32 decomposed"), SMALL_CIFAR),
+        feature_maps=True,
     ),
     "fig7": Experiment(
         "Fig. 7: fine-tuned against random, Food-101",

@@ -63,7 +63,10 @@ def read(run_dir: Path) -> tuple[dict, list[dict]]:
 
 def table(report: dict) -> Group:
     """What the terminal shows at the end, at most 80 columns wide: accuracies beside (or above) times, sizes below."""
-    tables = _terminal(_accuracies(report), strong=_trained(report)), _terminal(_times(report), strong="total")
+    tables = (
+        terminal_table(_accuracies(report), strong=_trained(report)),
+        terminal_table(_times(report), strong="total"),
+    )
     if _has_top5(report):  # one column too many
         beside = Group(tables[0], "", tables[1])
     else:
@@ -71,14 +74,16 @@ def table(report: dict) -> Group:
         beside.add_row(*tables)
     where = Text(f"report: {Path(report['run_dir']) / 'report.md'}", overflow="fold")
     notes = [Text(remark, style="bold") for remark in remarks(report)]
-    return Group(Text(headline(report), style="bold"), "", beside, "", _terminal(_sizes(report)), "", *notes, where)
+    return Group(
+        Text(headline(report), style="bold"), "", beside, "", terminal_table(_sizes(report)), "", *notes, where
+    )
 
 
 def markdown(report: dict, history: list[dict]) -> str:
     """The numbers of `table` as Markdown, with the command, the figure, the last epochs and the environment."""
     notes = *report["dataset"].get("notes", ()), *remarks(report)
     opening = f"# {headline(report)}", f"```\n{report['command']}\n```", *notes, "![](curves.png)"
-    return "\n\n".join((*opening, *map(_markdown, tables(report, history).values()))) + "\n"
+    return "\n\n".join((*opening, *map(markdown_table, tables(report, history).values()))) + "\n"
 
 
 def tables(report: dict, history: list[dict]) -> dict[str, list[tuple[str, ...]]]:
@@ -268,7 +273,7 @@ def _has_top5(report: dict) -> bool:
     return "subnet_top5_accuracy" in report or "final_top5_accuracy" in report
 
 
-def _terminal(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:
+def terminal_table(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:
     """Lines, the first one the headings, as a table for the terminal; the line named `strong` is bold."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for place, heading in enumerate(lines[0]):
@@ -278,7 +283,7 @@ def _terminal(lines: list[tuple[str, ...]], strong: str | None = None) -> Table:
     return grid
 
 
-def _markdown(lines: list[tuple[str, ...]]) -> str:
+def markdown_table(lines: list[tuple[str, ...]]) -> str:
     """The same in Markdown, whatever the names of classes have in them."""
     lines = [[" ".join(re.sub(r"[|<`\\[]", r"\\\g<0>", cell).split()) for cell in line] for line in lines]
     rule = ("---", *("---:" for _ in lines[0][1:]))

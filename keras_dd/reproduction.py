@@ -8,16 +8,19 @@ import time
 
 import numpy as np
 
-from keras_dd import campaign, clocks, drawing, rates, rundir
+from keras_dd import campaign, clocks, drawing, featuremaps, rates, rundir
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.published import EXPERIMENTS
+from keras_dd.report import markdown_table as tabulated
 
 # A shrunk run has this many steps an epoch at least.
 LEAST_STEPS = 5
 SPARE = 0.95  # of a budget is planned for
 # What is called the end of a curve, in accuracy.
 NEAR = 0.01
+# Of the test split, whose feature maps are drawn.
+IMAGES = 4
 
 
 def reproduce(name, scale, budget, seeds, run_dir, command, **common):
@@ -79,7 +82,12 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
             "environment": rundir.environment(),
             "rates": measured,
             "runs": list(runs),
+            "pictures": [],
         }
+        if experiment.feature_maps:
+            networks = featuremaps.load(folder / campaign.RUNS / next(iter(runs)))
+            drawn = featuremaps.draw(networks, folder / "feature-maps", range(IMAGES))
+            found["pictures"] = [str(path.relative_to(folder)) for path in drawn]
         with replacing(folder / "reproduction.json") as partial:
             partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         with replacing(folder / "reproduction.md") as partial:
@@ -252,11 +260,10 @@ def head(found):
 def markdown(found):
     """The table with its head, the command and the curves, as Markdown."""
     first, *rest = head(found)
-    heading, *body = lines(found)
-    table = [heading, ("---", "---:", "---:"), *body]
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in table)
     notes = "\n".join(f"- {line}" for line in rest)
-    return f"# {first}\n\n```\n{found['command']}\n```\n\n{notes}\n\n{rows}\n\n![](curves.png)\n"
+    tables = [tabulated(lines(found))] if found["values"] else []
+    pictures = (f"![]({picture})" for picture in ("curves.png", *found["pictures"]))
+    return "\n\n".join([f"# {first}", f"```\n{found['command']}\n```", notes, *tables, *pictures]) + "\n"
 
 
 def draw(results, title, path):

@@ -27,6 +27,7 @@ TINY = Experiment(
         Value("converged", "some 80 epochs", "epochs to converge", "random"),
     ),
     {"decomposed": {"train_images": 64}, "random": {}},
+    feature_maps=True,
 )
 
 # What a step takes, in whole seconds.
@@ -160,6 +161,8 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     )
     [speedup] = [value["ours"][0] for value in found["values"] if value["name"] == "speed-up"]
     assert 0 < speedup < 100
+    assert len(found["pictures"]) == 5 and all((where / picture).exists() for picture in found["pictures"])
+    assert "![](feature-maps/kernels.png)" in text
     assert "99.00" not in text  # of the arm that was left out
 
 
