@@ -3,7 +3,7 @@
 import click
 
 from keras_dd.apps.options import FOLDER, Duration, Sectioned, quiet, setting
-from keras_dd.config import DTYPES, UserError
+from keras_dd.config import DTYPES, UserError, unknown
 from keras_dd.published import EXPERIMENTS
 
 SCALES = ("small", "full")
@@ -49,6 +49,8 @@ def reproduce(context, name, scale, budget, seeds, run_dir, **common):
     small scale networks, epochs and images are shrunk until all runs together
     take the budget.  A campaign that was stopped goes on by the same command.
     """
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
     if seeds is not None and seeds < 1:
         raise UserError(f"seeds is {seeds}: it must be at least 1")
     if budget and scale == "full":

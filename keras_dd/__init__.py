@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from keras_dd.batchnorm import reestimate
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
+    from keras_dd.folding import fold_batchnorm
     from keras_dd.fused import accelerate
     from keras_dd.pipeline import fit, resume
+    from keras_dd.recompute import recompute
     from keras_dd.widening import widen
 
 # With oneDNN's convolutions a small ResNet trains about twice as fast; by default TensorFlow has them only on CPUs with
@@ -34,7 +36,9 @@ __all__ = [
     "data",
     "decompose",
     "fit",
+    "fold_batchnorm",
     "models",
+    "recompute",
     "reestimate",
     "resume",
     "widen",
@@ -45,6 +49,8 @@ _HOMES = {
     "compose": "composition",
     "decompose": "decomposition",
     "fit": "pipeline",
+    "fold_batchnorm": "folding",
+    "recompute": "recompute",
     "reestimate": "batchnorm",
     "resume": "pipeline",
     "widen": "widening",

@@ -44,7 +44,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
         trials, finals = trials_of(arms, search), finals_of(arms, seeds)
         expected = functools.partial(_expected, measured)
         searched = campaign.run(folder, trials, command, expected, later=finals.values())
-        chosen = campaign.once(folder, "search", lambda: _choice(arms, search, searched))
+        chosen = campaign.once(folder, "search", lambda: choice(arms, search, searched))
         for arm, found in chosen.items():
             arms[arm] = dataclasses.replace(arms[arm], learning_rate=found["learning_rate"])
         finals = finals_of(arms, seeds)
@@ -116,7 +116,9 @@ def arms_of(settings, baselines, budget, measured):
             f"a run is to have at least 2 epochs, and an epoch of the full network takes {campaign.duration(full)} "
             "here: ask for a larger --budget, or for fewer --train-images"
         )
-    subnet_epochs = settings.subnet_epochs or max(1, round(SUBNET_SHARE * epochs * full / subnets))
+    subnet_epochs = settings.subnet_epochs
+    if subnet_epochs is None:
+        subnet_epochs = max(1, round(SUBNET_SHARE * epochs * full / subnets))
     rest = max(1, round(epochs - subnet_epochs * subnets / full))
     arms = {OURS: dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=rest)}
     for baseline in baselines:
@@ -176,7 +178,7 @@ def _name(arm, seed):
     return f"{arm}-seed{seed}"
 
 
-def _choice(arms, search, searched):
+def choice(arms, search, searched):
     """{arm: {"learning_rate", "tried": {rate: accuracy on held-out training images}}}; nothing without a search."""
     found = {}
     for arm in arms if search else ():

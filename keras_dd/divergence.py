@@ -1,6 +1,7 @@
 """Divergence: a network whose loss or weights are not finite goes back to its last good epoch, and slows down or stops.
 
-Sub-networks share nothing, so that the others go on as if nothing had happened.
+Sub-networks share nothing, so that the others go on as if nothing had happened.  Where some are trained side by side
+(`stacking`), what is not finite passes between them: then the epoch is done again, each of them as a branch of its own.
 """
 
 import math
@@ -29,12 +30,15 @@ class Guard(keras.callbacks.Callback):
 
     def state(self):
         """(facts, arrays) for a snapshot."""
-        facts = {"good_epochs": self.good_epochs, "stopped": self.stopped, "counts": [len(good) for good in self.good]}
+        counts = [len(good) for good in self.good]
+        facts = {"good_epochs": self.good_epochs, "stopped": self.stopped, "counts": counts, "groups": self.groups}
         return facts, [array for good in self.good for array in good]
 
     def restore(self, facts, arrays):
         """Go on from a `state`."""
         self.good_epochs, self.stopped = facts["good_epochs"], facts["stopped"]
+        for group in [group for group in self.groups if group not in facts["groups"]]:
+            self.model.separate(group)
         arrays = iter(arrays)
         self.good = [[next(arrays) for _ in range(count)] for count in facts["counts"]]
 
@@ -44,6 +48,10 @@ class Guard(keras.callbacks.Callback):
         self.variables = [
             [*network.weights, *_slots(optimizer)] for network, optimizer in zip(networks, self.optimizers, strict=True)
         ]
+        self.groups = getattr(self.model, "groups", [[0]])
+        if self.policy == "ignore":  # then nobody would separate them
+            for group in [group for group in self.groups if len(group) > 1]:
+                self.model.separate(group)
         if self.good is None:
             count = len(networks)
             self.good_epochs, self.stopped = [0] * count, [False] * count
@@ -52,16 +60,37 @@ class Guard(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.policy == "ignore":
             return
-        for k, loss in enumerate(self.recorder.losses):
-            values = self._values(k)
+        values = [self._values(k) for k in range(len(self.good))]
+        sound = [
+            math.isfinite(loss) and all(np.isfinite(value).all() for value in theirs)
+            for loss, theirs in zip(self.recorder.losses, values, strict=True)
+        ]
+        spoilt = [group for group in self.groups if len(group) > 1 and not all(sound[k] for k in group)]
+        if spoilt:
+            self._do_again(epoch, spoilt)
+            return
+        for k, is_sound in enumerate(sound):
             if self.stopped[k]:
                 self._go_back(k)
-            elif math.isfinite(loss) and all(np.isfinite(value).all() for value in values):
-                self.good[k], self.good_epochs[k] = values, epoch + 1
+            elif is_sound:
+                self.good[k], self.good_epochs[k] = values[k], epoch + 1
             else:
                 self._go_back(k)
-                self._act(k, epoch + 1, loss)
+                self._act(k, epoch + 1, self.recorder.losses[k])
         self.model.stop_training = all(self.stopped)
+
+    def _do_again(self, epoch, groups):
+        """Back to where the epoch began, for all networks, and through it with these groups apart."""
+        for k, optimizer in enumerate(self.optimizers):
+            self._go_back(k)
+            optimizer.iterations.assign(optimizer.iterations // (epoch + 1) * epoch)
+        for group in groups:
+            numbers = ", ".join(str(k + 1) for k in group)
+            print(f"\nsubnets {numbers} met numbers that are not finite: epoch {epoch + 1} again, each of them apart")
+            self.model.separate(group)
+        self.recorder.forget(epoch)
+        self.model.again = epoch
+        self.model.stop_training = True
 
     def _act(self, k, epoch, loss):
         name, good = self.recorder.networks[k], self.good_epochs[k]

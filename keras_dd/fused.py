@@ -20,22 +20,32 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         last_of_four = len(inputs.shape) == 4 and self.axis in (-1, 3)
         if not (training and self.trainable and last_of_four) or self.synchronized or mask is not None:
             return super().call(inputs, training=training, mask=mask)
-        channels = inputs.shape[-1]
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.cast(inputs, self.compute_dtype),
-            scale=tf.cast(self.gamma, "float32") if self.scale else tf.ones(channels),
-            offset=tf.cast(self.beta, "float32") if self.center else tf.zeros(channels),
-            mean=[],
-            variance=[],
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        # The kernel divides its variance by n - 1 (by 1, if n is 1), Keras by n.
-        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
-        variance *= tf.maximum(count - 1, 1) / count
+        gamma, beta = self.gamma if self.scale else None, self.beta if self.center else None
+        outputs, mean, variance = batch_norm(tf.cast(inputs, self.compute_dtype), gamma, beta, self.epsilon)
+        self.move(mean, variance)
+        return outputs
+
+    def move(self, mean, variance):
+        """Moves the moving statistics towards those of a batch."""
         for moving, batch in (self.moving_mean, mean), (self.moving_variance, variance):
             moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
-        return outputs
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    """A batch x (N, H, W, C) normalised, with its mean (C,) and variance (C,); gamma and beta (C,) may be None."""
+    channels = x.shape[-1]
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=tf.ones(channels) if gamma is None else tf.cast(gamma, "float32"),
+        offset=tf.zeros(channels) if beta is None else tf.cast(beta, "float32"),
+        mean=[],
+        variance=[],
+        epsilon=epsilon,
+        is_training=True,
+    )
+    # The kernel divides its variance by n - 1 (by 1, if n is 1), Keras by n.
+    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), variance.dtype)
+    return outputs, mean, variance * (tf.maximum(count - 1, 1) / count)
 
 
 def accelerate(model):

@@ -27,7 +27,7 @@ def replay(model, inputs, call):
 
 def _replay(model, inputs, call, prefix, flags):
     values = {id(tensor): value for tensor, value in zip(_functional(model).inputs, inputs, strict=True)}
-    for node in _nodes(model):
+    for node in nodes(model):
         args, kwargs = node.arguments.fill_in(values)
         operation, name = node.operation, prefix + node.operation.name
         if getattr(operation, "_call_has_training_arg", False):
@@ -65,7 +65,7 @@ def image_of(model):
     return inputs[0]
 
 
-def _nodes(model):
+def nodes(model):
     """The calls that the model is made of, each after those it depends on, without the inputs."""
     by_depth = _functional(model)._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
@@ -106,10 +106,15 @@ def copy(model, make=again):
     """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them."""
     clone = keras.models.clone_model(model, clone_function=make, recursive=True)
     clone.set_weights(model.get_weights())
-    for operation in operations(clone).values():
-        if isinstance(operation, keras.layers.Normalization):
-            operation.finalize_state()  # its constants are computed from the weights just set
+    settle(clone)
     return clone
+
+
+def settle(model):
+    """Compute what layers compute from weights only when these are loaded: the constants of Normalization."""
+    for operation in operations(model).values():
+        if isinstance(operation, keras.layers.Normalization):
+            operation.finalize_state()
 
 
 def is_softmax(operation):

@@ -71,6 +71,10 @@ class Recorder(keras.callbacks.Callback):
                 row[f"{self.evaluated_on}_accuracy"] = logs[f"val_accuracy{suffix}"]
             self.rows.append(row)
 
+    def forget(self, epoch):
+        """Leave out the rows of an epoch that is done again; its seconds have passed all the same."""
+        self.rows = [row for row in self.rows if row["epoch"] != epoch + 1]
+
     def _pause(self):
         """The training part of an epoch ends where its evaluation begins; the losses are those until then."""
         if self.started is not None:

@@ -121,7 +121,7 @@ class Snapshots(keras.callbacks.Callback):
         self.steps_before = self.start[1] if epoch == self.start[0] else 0
         if self.steps_before:  # the epoch's means, which Keras has set back by now
             self.on_train_begin()
-        self.found = None
+        self.found, self.start = None, (epoch, 0)
 
     def on_train_batch_end(self, batch, logs=None):
         self.stop.waits = True  # from here on there is something to keep
@@ -131,7 +131,9 @@ class Snapshots(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         over = epoch + 1 == self.epochs or self.model.stop_training
-        self._take_if_due(*((self.epochs, 0) if over else (epoch + 1, 0)), now=over)
+        after = self.epochs if over else epoch + 1
+        again = getattr(self.model, "again", None)  # as `divergence.Guard` wants it
+        self._take_if_due(after if again is None else again, 0, now=over)
 
     def on_train_end(self, logs=None):
         self.stop.waits = False

@@ -1,11 +1,13 @@
 """Training: the sub-networks at once, each on its device, and the full network on all devices."""
 
+import itertools
 import sys
 
 import keras
 import tensorflow as tf
 
 from keras_dd import devices as device_names
+from keras_dd import stacking
 from keras_dd.decomposition import Decomposition
 from keras_dd.fused import accelerate, fused
 from keras_dd.graph import again, copy, is_softmax, operations
@@ -13,11 +15,14 @@ from keras_dd.optimizer import make
 
 
 class Subnetworks(keras.Model):
-    """K independent sub-networks as one model to `fit`: K branches of one training step.
+    """K independent sub-networks as one model to `fit`: branches of one training step.
 
-    Each branch cuts its box out of the batch, and has its own optimizer, loss and accuracy, all of them on its own
-    device.  Nothing is exchanged between branches, so they run at the same time.  `fit` reports `accuracy_1` to
-    `accuracy_K` and the mean loss.
+    Each network has its own box of the batch, and its own optimizer, loss and accuracy, all of them on its own device.
+    Nothing is exchanged between networks, so they run at the same time: each as a branch of its own, or narrow ones on
+    a CPU side by side in one (`stacking`).  `fit` reports `accuracy_1` to `accuracy_K` and the mean loss.
+
+    Attributes:
+        groups: the numbers, from 0, of the sub-networks of each branch: [[0, 1], [2, 3]].
 
     Args:
         parts: a `Decomposition`; copies of its networks that train faster (`fused.accelerate`) lie on the devices.
@@ -34,7 +39,21 @@ class Subnetworks(keras.Model):
                 self.subnets.append(accelerate(subnet))
                 self.loss_means.append(keras.metrics.Mean(name=f"loss_{k}"))
                 self.accuracies.append(keras.metrics.SparseCategoricalAccuracy(name=f"accuracy_{k}"))
+        self.groups = self._groups()
         self.built = True
+
+    def _groups(self):
+        """Networks that share a CPU stand side by side where they can; on other devices each is a branch."""
+        if set(self.devices) != {"CPU:0"}:
+            return [[k] for k in range(len(self.subnets))]
+        numbers = iter(range(len(self.subnets)))
+        return [list(itertools.islice(numbers, size)) for size in stacking.sizes_of_groups(self.subnets)]
+
+    def separate(self, group):
+        """Train the networks of a group as branches of their own from now on."""
+        at = self.groups.index(group)
+        self.groups[at : at + 1] = [[k] for k in group]
+        self.make_train_function(force=True)
 
     def compile(self, make_optimizer, **kwargs):
         """`make_optimizer()` gives an optimizer; each sub-network gets one."""
@@ -55,15 +74,20 @@ class Subnetworks(keras.Model):
 
     def train_step(self, data):
         images, labels = data
-        for k, (subnet, optimizer) in enumerate(zip(self.subnets, self.optimizers, strict=True)):
-            with tf.device(self.devices[k]):
+        for group in self.groups:
+            subnets = [self.subnets[k] for k in group]
+            with tf.device(self.devices[group[0]]):
                 with tf.GradientTape() as tape:
-                    scores = subnet(self.boxes[k].of(images), training=True)
-                    loss = self.loss_of(labels, scores) + sum(subnet.losses)
-                gradients = tape.gradient(loss, subnet.trainable_variables)
-                optimizer.apply(gradients, subnet.trainable_variables)
-                self.loss_means[k].update_state(loss)
-                self.accuracies[k].update_state(labels, scores)
+                    scores = stacking.scores(subnets, [self.boxes[k].of(images) for k in group])
+                    losses = [
+                        self.loss_of(labels, each) + sum(subnet.losses)
+                        for each, subnet in zip(scores, subnets, strict=True)
+                    ]
+                gradients = tape.gradient(losses, [subnet.trainable_variables for subnet in subnets])
+                for k, loss, each, slopes in zip(group, losses, scores, gradients, strict=True):
+                    self.optimizers[k].apply(slopes, self.subnets[k].trainable_variables)
+                    self.loss_means[k].update_state(loss)
+                    self.accuracies[k].update_state(labels, each)
         return self._logs()
 
     def test_step(self, data):
@@ -139,22 +163,22 @@ def _with_weights_of(model, trained):
 def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
     """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
     epoch, step = start
-    legs = [(epoch, 0, stage.epochs)]
-    if step:  # the rest of that epoch comes first
-        legs = [(epoch, step, epoch + 1), (epoch + 1, 0, stage.epochs)]
-    for first_epoch, first_step, epochs in legs:
-        if model.stop_training:
-            break
+    while epoch < stage.epochs:
+        model.again = None
+        until = epoch + 1 if step else stage.epochs  # the rest of an epoch comes first
         model.fit(
-            batches(first_epoch, first_step),
-            initial_epoch=first_epoch,
-            epochs=epochs,
-            steps_per_epoch=steps_per_epoch - first_step,
+            batches(epoch, step),
+            initial_epoch=epoch,
+            epochs=until,
+            steps_per_epoch=steps_per_epoch - step,
             validation_data=evaluation,
             callbacks=callbacks,
             shuffle=False,  # the batches are shuffled already
             verbose=1 if sys.stdout.isatty() else 2,
         )
+        if model.stop_training and model.again is None:
+            break
+        epoch, step = until if model.again is None else model.again, 0
 
 
 def compile_full(model, optimizer):

@@ -70,7 +70,7 @@ def sentence(baseline, clock, found):
 
 def points(found):
     """A spread of fractions in percentage points: "+0.42 ± 0.10"."""
-    mean, stdev = 100 * found["mean"], found["stdev"]
+    mean, stdev = round(100 * found["mean"], 2) + 0.0, found["stdev"]  # never -0.00
     return f"{mean:+.2f}" + (f" ± {100 * stdev:.2f}" if stdev is not None else "")
 
 

@@ -1,13 +1,12 @@
 """What the tests of networks share: random weights, random batch-norm statistics, and the mean that composing keeps."""
 
 import math
+from pathlib import Path
 
-import keras_dd  # noqa: F401  before keras: what it sets for TensorFlow is read when that is imported
-
-# isort: split
-import keras
 import numpy as np
 import pytest
+
+import keras_dd  # noqa: F401  before keras: what it sets for TensorFlow is read when that is imported
 
 # How each kind of weight is drawn, by its name: values stay of order 1 through a hundred residual blocks, because
 # gamma makes their branches small.
@@ -21,6 +20,12 @@ DRAWS = {
     "moving_variance": lambda rng, shape: rng.uniform(0.5, 2, shape),
     "alpha": lambda rng, shape: rng.uniform(0, 0.5, shape),
 }
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two processes; one file, or one test, runs in this one."""
+    [first, *more] = config.args
+    return 2 if more or Path(first.partition("::")[0]).is_dir() else 0
 
 
 @pytest.fixture
@@ -43,6 +48,8 @@ def images_for(model, rng, count=3):
 
 def scores(model, images):
     """The model's scores in inference mode, as an array."""
+    import keras  # not above: the process that deals out the tests needs no TensorFlow
+
     return keras.ops.convert_to_numpy(keras.ops.cast(model(images, training=False), "float32"))
 
 
@@ -67,6 +74,8 @@ def on_whole_images(subnets, builder):
 @pytest.fixture
 def bfloat16():
     """Layers compute in bfloat16 within the test, and keep their weights in float32."""
+    import keras
+
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     yield

@@ -67,6 +67,28 @@ def test_variables_slots_and_metrics_are_on_their_device(model):
             assert short(variable.value.device) == device, variable.path
 
 
+@pytest.mark.parametrize("strategy", [tf.distribute.MirroredStrategy(FOUR[:2]), devices.strategy(FOUR)], ids=["2", "4"])
+def test_replicas_together_see_the_same_batch(strategy, few):
+    replicas, batches = strategy.num_replicas_in_sync, data.training_batches(few.train, BATCH, crop=2)
+    dealt = next(iter(strategy.experimental_distribute_dataset(batches)))
+    for pieces, whole in zip(dealt, next(iter(batches)), strict=True):
+        pieces = strategy.experimental_local_results(pieces)
+        assert [len(piece) for piece in pieces] == [BATCH // replicas] * replicas
+        assert np.array_equal(np.concatenate(pieces), whole)
+
+
+def test_keras_evaluates_each_image_once_on_replicas(few):
+    """100 images in batches of 64, the last of them filled up."""
+    with devices.strategy(FOUR).scope():
+        layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+        network = keras.Sequential([keras.Input(few.image_shape), *layers])
+        train.compile_full(network, keras.optimizers.Adam(1e-2))
+    network.fit(data.training_batches(few.train, BATCH), steps_per_epoch=12, shuffle=False, verbose=0)
+    found = network.evaluate(data.evaluation_batches(few.test, BATCH), verbose=0, return_dict=True)["accuracy"]
+    guesses = np.argmax(network(few.test.images), axis=1)
+    assert 0.3 < found == pytest.approx(np.mean(guesses == few.test.labels))
+
+
 def test_with_fewer_devices_they_are_shared_in_turn():
     parts = decompose(support.network(norm=False), 4, overlap=8)
     shared = train.Subnetworks(parts, FOUR[:3])

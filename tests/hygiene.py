@@ -32,7 +32,7 @@ def usage():
     }
 
 
-def epochs(network, dataset, count, folder):
+def epochs(network, dataset, count, folder, **settings):
     """The usage after each epoch of both stages of one run."""
     import keras_dd
     from keras_dd import pipeline
@@ -46,19 +46,21 @@ def epochs(network, dataset, count, folder):
 
     recorder, pipeline.Recorder = pipeline.Recorder, Watched
     try:
-        keras_dd.fit(network, dataset, overlap=8, subnet_epochs=count // 2, epochs=count // 2, run_dir=str(folder))
+        lasting = {"subnet_epochs": count // 2, "epochs": count // 2}
+        keras_dd.fit(network, dataset, overlap=8, **lasting, run_dir=str(folder), **settings)
     finally:
         pipeline.Recorder = recorder
     return seen
 
 
-def runs(network, dataset, count, folder):
+def runs(network, dataset, count, folder, **settings):
     """The usage after each of `count` runs."""
     import keras_dd
 
     seen = []
     for number in range(count):
-        keras_dd.fit(network(), dataset, overlap=8, subnet_epochs=1, epochs=1, run_dir=str(folder / str(number)))
+        where = str(folder / str(number))
+        keras_dd.fit(network(), dataset, overlap=8, subnet_epochs=1, epochs=1, run_dir=where, **settings)
         keras.backend.clear_session()  # Keras keeps every graph until told
         seen.append(usage())
     return seen

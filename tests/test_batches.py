@@ -1,8 +1,5 @@
 """data/batches.py: what training and evaluation draw."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -136,45 +133,6 @@ def test_evaluation_batches_are_padded_with_weight_zero(count, batch_size, steps
 def test_evaluation_batches_need_a_batch_size():
     with pytest.raises(UserError, match="batch_size 0 is not"):
         data.evaluation_batches(numbered(3), 0)
-
-
-# ------------------------------------------------------------------------------------------------------ replicas
-
-ON_REPLICAS = """
-import numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-import keras
-from keras_dd import data
-
-digits = data.load()
-batches = data.training_batches(digits.train, 64, crop=2)
-for replicas in (2, 4):
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(replicas)])
-    for piece, whole in zip(next(iter(strategy.experimental_distribute_dataset(batches))), next(iter(batches))):
-        piece = strategy.experimental_local_results(piece)
-        assert [len(values) for values in piece] == [64 // replicas] * replicas
-        assert np.array_equal(np.concatenate(piece), whole), "the replicas together see the same batch"
-
-with strategy.scope():  # the four: TensorFlow trains under one strategy in a process, not under two
-    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
-    model = keras.Sequential([keras.Input(digits.image_shape), *layers])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, weighted_metrics=["accuracy"])
-model.fit(batches, steps_per_epoch=data.steps_per_epoch(digits.train, 64), shuffle=False, verbose=0)
-accuracy = model.evaluate(data.evaluation_batches(digits.test, 100), verbose=0, return_dict=True)["accuracy"]
-labels = np.argmax(model(digits.test.images), axis=1)
-assert np.isclose(accuracy, np.mean(labels == digits.test.labels)), (accuracy, labels)
-print("replicas agree")
-"""
-
-
-def test_fit_and_evaluate_on_replicas():
-    """In a process of its own: logical devices can be set only before TensorFlow has started."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ON_REPLICAS], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0 and "replicas agree" in done.stdout, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int64"])

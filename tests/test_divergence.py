@@ -19,7 +19,7 @@ class Poison(keras.callbacks.Callback):
 
     def __init__(self, *epochs):
         super().__init__()
-        self.epochs, self.ends = epochs, []
+        self.epochs, self.ends = epochs, {}
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch in self.epochs:
@@ -27,7 +27,7 @@ class Poison(keras.callbacks.Callback):
             kernel.assign(np.full(kernel.shape, np.inf))
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ends.append(self.model.subnets[1].get_weights())
+        self.ends[epoch] = self.model.subnets[1].get_weights()
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def few():
 def fit(few):
     """fit(policy, epochs to poison): two trained sub-networks, the recorder, and subnet 2 at the ends of epochs."""
     keras.utils.set_random_seed(0)
-    parts = decompose(support.network(), 2, overlap=8)
+    wide = decompose(support.network(32), 2, overlap=8)  # each a branch of its own
     evaluation = data.evaluation_batches(few.test, 50)
 
     def batches(epoch, step):
         return data.training_batches(few.train, 64, seed=1, flip=False, first_epoch=epoch, first_step=step)
 
-    def fit(policy, *poisoned):
+    def fit(policy, *poisoned, parts=wide):
         recorder, poison = Recorder(["subnet 1", "subnet 2"], "test"), Poison(*poisoned)
         callbacks = [recorder, Guard(recorder, policy, EPOCHS), poison]
         stage = Stage(EPOCHS, 1e-2, "step")
@@ -107,6 +107,22 @@ def test_a_network_is_stopped(policy, poisoned, last_good, healthy, fit):
     assert all(np.array_equal(a, b) for a, b in zip(ends[last_good], fitted[0][1].get_weights(), strict=True))
     rates = [row["learning_rate"] for row in rows(fitted[1], 2)]
     assert rates[poisoned[-1] + 1 :] == [0] * (EPOCHS - 1 - poisoned[-1])
+
+
+def test_networks_side_by_side_are_taken_apart_when_one_diverges(fit, capsys):
+    """What is not finite passes between them: the epoch is done again, and only subnet 2 has diverged in it."""
+    narrow = decompose(support.network(), 2, overlap=8)
+    assert train.Subnetworks(narrow).groups == [[0, 1]]
+    before, fitted = fit("retry", parts=narrow), fit("retry", 1, parts=narrow)
+    said = capsys.readouterr().out
+    assert said.count("subnets 1, 2 met numbers that are not finite: epoch 2 again, each of them apart") == 1
+    assert [(each["network"], each["epoch"]) for each in fitted[1].divergences] == [("subnet 2", 2)]
+    assert [row["epoch"] for row in rows(fitted[1], 1)] == [1, 2, 3, 4]
+    for left_alone, row in zip(rows(before[1], 1), rows(fitted[1], 1), strict=True):  # but for rounding, as before
+        assert row["learning_rate"] == left_alone["learning_rate"]
+        assert row["loss"] == pytest.approx(left_alone["loss"], abs=1e-3)
+    assert [row["learning_rate"] for row in rows(fitted[1], 2)] == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3])
+    assert finite(fitted[0][1])
 
 
 def test_divergence_can_be_ignored(healthy, fit):

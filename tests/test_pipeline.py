@@ -27,7 +27,11 @@ FILES = {
     "model.weights.h5",
     "model.card.json",
 }
-SUBNETS = {f"subnet{k}.{kind}" for k in (1, 2, 3, 4) for kind in ("weights.h5", "card.json")}
+
+
+def subnets(count):
+    """What the sub-networks leave."""
+    return {f"subnet{k}.{kind}" for k in range(1, count + 1) for kind in ("weights.h5", "card.json")}
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,13 @@ def run(tmp_path_factory):
     return keras_dd.fit("cnn", "digits", width=8, subnet_epochs=2, epochs=2, seed=5, run_dir=str(where))
 
 
-def untrained(model, dataset, run_dir, parts=4):
+def untrained(model, dataset, run_dir, parts=2):
     """A run of no epochs: all stages, in a second or two."""
     return keras_dd.fit(model, dataset, parts=parts, overlap=8, subnet_epochs=0, epochs=0, run_dir=str(run_dir))
 
 
 def test_a_run_leaves_everything_behind(run):
-    assert {path.name for path in run.run_dir.iterdir()} == FILES | SUBNETS
+    assert {path.name for path in run.run_dir.iterdir()} == FILES | subnets(4)
     assert (run.run_dir / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "fine-tuned" in (run.run_dir / "report.md").read_text()
 
@@ -139,7 +143,7 @@ def test_no_epochs_at_all(few, tmp_path):
     network = support.network()
     before = network.get_weights()
     result = untrained(network, few, tmp_path / "run")
-    assert {path.name for path in result.run_dir.iterdir()} == FILES | SUBNETS
+    assert {path.name for path in result.run_dir.iterdir()} == FILES | subnets(2)
     assert result.history == []
     assert result.report["final_accuracy"] == result.report["recalibrated_accuracy"]
     assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))  # yours is not touched
@@ -152,7 +156,7 @@ def test_no_epochs_at_all(few, tmp_path):
 
 def test_your_own_network_and_data(few, tmp_path):
     network = support.network(activation="softmax", norm=False)
-    result = keras_dd.fit(network, few, parts=4, overlap=8, subnet_epochs=1, epochs=6, run_dir=str(tmp_path / "run"))
+    result = keras_dd.fit(network, few, parts=2, overlap=8, subnet_epochs=1, epochs=6, run_dir=str(tmp_path / "run"))
     scores = result.model.predict(few.test.images, verbose=0)
     assert np.allclose(scores.sum(-1), 1, atol=1e-5)
     assert np.mean(scores.argmax(-1) == few.test.labels) == pytest.approx(result.report["final_accuracy"], abs=1e-6)
@@ -192,6 +196,16 @@ def test_conventional_training(few, tmp_path):
     assert not [key for key in written if key.startswith(("subnet", "composed", "recalibrated"))]
     losses = [row["loss"] for row in result.history]
     assert losses[-1] < losses[0]
+
+
+def test_batch_norm_is_left_alone_and_the_head_scaled_if_asked_for(few, tmp_path):
+    settings = {"parts": 2, "overlap": 8, "subnet_epochs": 0, "epochs": 0, "reestimate": False, "head_scale": 3.0}
+    result = keras_dd.fit(support.network(), few, **settings, run_dir=str(tmp_path / "run"))
+    assert "recalibrated_accuracy" not in result.report and "recalibrate" not in result.report["seconds"]
+    composed = keras_dd.compose(result.parts, support.network())
+    images = few.test.images[:5].astype("float32")
+    assert np.allclose(result.model.predict(images, verbose=0), 3 * composed.predict(images, verbose=0), atol=1e-4)
+    assert "| + re-estimated BN | 0–31 | 0–31 | – |" in (result.run_dir / "report.md").read_text()
 
 
 def test_the_rates_and_the_images_that_are_asked_for(few):
@@ -253,7 +267,7 @@ def test_a_model_from_a_file_is_trained(few, tmp_path):
     mine.save(tmp_path / "mine.keras")
     result = untrained(str(tmp_path / "mine.keras"), few, tmp_path / "run")
     assert result.report["parameters"]["full"] == mine.count_params()
-    assert (tmp_path / "run" / "report.md").read_text().startswith("# mine on few digits, 4 parts")
+    assert (tmp_path / "run" / "report.md").read_text().startswith("# mine on few digits, 2 parts")
     card = json.loads((tmp_path / "run" / "model.json").read_text())
     assert card["classes"] == list("0123456789") and card["image_shape"] == [32, 32, 1]
 
@@ -288,7 +302,7 @@ def test_two_inputs_or_heads_in_a_file_are_refused_in_one_line(build, said, few,
 def test_a_hundred_classes_are_counted_among_the_best_five_too(few, tmp_path):
     many = dataclasses.replace(few, classes=tuple(map(str, range(21))))
     written = untrained(support.network(classes=21), many, tmp_path / "run").report
-    assert len(written["subnet_top5_accuracy"]) == 4
+    assert len(written["subnet_top5_accuracy"]) == 2
     for network in ("composed", "recalibrated", "final"):
         assert written[f"{network}_accuracy"] <= written[f"{network}_top5_accuracy"] <= 1
 
@@ -326,9 +340,9 @@ def test_a_failure_is_reported_and_told(few, tmp_path, monkeypatch):
         untrained(support.network(), few, tmp_path / "run")
     assert str(tmp_path / "run") in failure.value.__notes__[0]
     written = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert written["interrupted"] == "compose" and len(written["subnet_accuracy"]) == 4
+    assert written["interrupted"] == "compose" and len(written["subnet_accuracy"]) == 2
     assert "composed_accuracy" not in written
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= SUBNETS
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= subnets(2)
 
 
 def test_a_report_that_fails_too_does_not_hide_the_failure(few, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from keras_dd import campaign, pipeline, rates, reproduction
+from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
 from keras_dd.published import EXPERIMENTS, Experiment, Value
@@ -115,6 +116,7 @@ def test_time_left():
 def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     """Stopped in its second run, then in a measurement, asked for otherwise, and at last let go on to its end."""
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    monkeypatch.setattr(rates, "STEPS", 2)
     where = tmp_path / "campaign"
     begun = []
 
@@ -188,6 +190,24 @@ def test_mistakes(arguments, message, tmp_path):
     with pytest.raises(UserError, match=message):
         reproduction.reproduce(*arguments, None, str(tmp_path / "run"), "a test")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("tabel1", "unknown experiment 'tabel1': did you mean 'table1'"),
+        ("table1 --scale full --budget 10min", "a full-scale experiment has no budget"),
+        ("table1 --seeds 0", "seeds is 0"),
+        ("table1 --budget 0s", "'0s' is no time"),
+    ],
+)
+def test_mistakes_in_the_command_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["reproduce", *arguments.split()])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_something_else_in_the_folder_is_kept(tmp_path):

@@ -205,12 +205,16 @@ def test_going_on_cannot_be_planned(capsys):
     assert end.value.code == 2 and "--dry-run is for a new run" in capsys.readouterr().err
 
 
-def test_runs_that_are_killed_end_as_the_one_that_is_not(tmp_path):
-    """A sample of the campaign in faults.py."""
-    kills = [("subnets", signal.SIGKILL, 5.0), ("finetune", signal.SIGTERM, 3.0)]
+def test_runs_that_are_killed_end_as_the_one_that_is_not(tmp_path, monkeypatch):
+    """A sample of the campaign in faults.py: both kills in the second of two epochs, however fast the machine is."""
+    monkeypatch.setattr(faults, "SETTINGS", f"{faults.SETTINGS} --parts 2")
+    monkeypatch.setitem(faults.STAGES, "subnets", ("Epoch 2/", 0))
+    monkeypatch.setitem(faults.STAGES, "finetune", (r"Fine-tuning [\s\S]*^Epoch 2/", 0))
+    kills = [("subnets", signal.SIGKILL, 0), ("finetune", signal.SIGTERM, 0)]
     with ThreadPoolExecutor(2) as pool:
         alone = pool.submit(faults.alone, tmp_path / "alone", 2)
         lives = []
         killed = pool.submit(faults.harass, tmp_path / "killed", 2, kills, lives)
         assert killed.result() == alone.result()
     assert [life["code"] for life in lives] == [-9, 143, 0], lives
+    assert lives[1]["went_on"] and lives[2]["went_on"], lives

@@ -1,0 +1,181 @@
+"""Narrow networks of one shape as one wider network, while they are trained.
+
+A convolution's inner loop takes 16 channels at once, whether there are as many or not, and each kernel that is started
+has its price.  So narrow networks train faster side by side: their channels in one tensor, network after network, and
+their kernels in one kernel that is zero between them.  The zeros keep the networks apart: each has the numbers, the
+gradients and the statistics that it has alone.  Only what is not finite passes, for 0 * inf is not 0.
+"""
+
+import tensorflow as tf
+from keras import layers
+
+from keras_dd.fused import FusedBatchNormalization, batch_norm
+from keras_dd.graph import is_softmax, operations, replay
+
+LANES = 16  # of AVX-512 in float32; a convolution that has fewer channels fills up with zeros
+
+
+def sizes_of_groups(subnets):
+    """How many networks to train side by side, one after another as they stand: [2, 2], or [1, 1, 1, 1].
+
+    As many as fill `LANES` channels with their narrowest convolution, as far as they have the same shapes and only
+    layers that can stand side by side.  Measured for widths 4 and 8 by `keras-dd bench`, on CPUs only.
+    """
+    filters = [layer.filters for layer in operations(subnets[0]).values() if isinstance(layer, layers.Conv2D)]
+    most = LANES // min(filters, default=LANES)
+    if most < 2 or not _can_stack(subnets):
+        return [1] * len(subnets)
+    return [len(range(first, min(first + most, len(subnets)))) for first in range(0, len(subnets), most)]
+
+
+def scores(subnets, boxes):
+    """The scores of networks in training, each for its own box of the same images.
+
+    Args:
+        subnets: networks for which `sizes_of_groups` gave one group, or a single one of any kind.
+        boxes: a batch of images (N, height, width, C) for each.
+
+    Returns:
+        A list of tensors (N, classes).
+    """
+    if len(subnets) == 1:
+        return [subnets[0](boxes[0], training=True)]
+    layers_of = [operations(subnet) for subnet in subnets]
+    twins = dict(zip(layers_of[0], zip(*(found.values() for found in layers_of), strict=True), strict=True))
+
+    def call(name, layer, *args, **kwargs):
+        rule, _ = RULES[type(layer)]
+        return rule(twins[name], *args)
+
+    [side_by_side] = replay(subnets[0], [tf.concat(boxes, axis=-1)], call)
+    return tf.unstack(_apart(side_by_side, len(subnets)), axis=-2)
+
+
+def _can_stack(subnets):
+    can = [len({_kind(subnet) for subnet in subnets}) == 1]
+
+    def look(name, layer, *args, **kwargs):
+        can.append(_has_rule(layer) and not _given(kwargs))
+        return [None] * len(layer._inbound_nodes[0].outputs)
+
+    replay(subnets[0], [None], look)
+    return all(can)
+
+
+def _kind(subnet):
+    layers_of = operations(subnet).values()
+    return tuple((type(o), tuple(tuple(weight.shape) for weight in getattr(o, "weights", ()))) for o in layers_of)
+
+
+def _given(kwargs):
+    """Arguments of a layer's call, but for those that Keras notes as None."""
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+def _has_rule(layer):
+    _, fits = RULES.get(type(layer), (None, None))
+    return (
+        fits is not None
+        and layer.activity_regularizer is None
+        and (layer.trainable or not layer.weights)
+        and fits(layer)
+    )
+
+
+def _apart(x, count):
+    """(..., count * channels) as (..., count, channels)."""
+    return tf.reshape(x, (-1, *x.shape[1:-1], count, x.shape[-1] // count))
+
+
+def _together(x):
+    """(..., count, channels) as (..., count * channels)."""
+    return tf.reshape(x, (-1, *x.shape[1:-2], x.shape[-2] * x.shape[-1]))
+
+
+def _all(twins, name):
+    """The weight `name` of all networks, as numbers of the type that the layer computes with."""
+    return [tf.cast(getattr(twin, name), twin.compute_dtype) for twin in twins]
+
+
+def _conv(twins, x):
+    layer, kernels = twins[0], tf.stack(_all(twins, "kernel"), axis=2)
+    height, width, count, rows, columns = kernels.shape
+    diagonal = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
+    kernel = tf.reshape(diagonal, (height, width, count * rows, count * columns))
+    x = tf.cast(x, layer.compute_dtype)
+    x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+    return layer.activation(tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x)
+
+
+def _dense(twins, x):
+    layer = twins[0]
+    x = tf.cast(_apart(x, len(twins)), layer.compute_dtype)
+    x = tf.einsum("nki,kio->nko", x, tf.stack(_all(twins, "kernel")))
+    return _together(layer.activation(x + tf.stack(_all(twins, "bias")) if layer.use_bias else x))
+
+
+def _batch_norm(twins, x):
+    count, [layer, *_] = len(twins), twins
+    gamma = tf.concat([twin.gamma for twin in twins], 0) if layer.scale else None
+    beta = tf.concat([twin.beta for twin in twins], 0) if layer.center else None
+    x, mean, variance = batch_norm(tf.cast(x, layer.compute_dtype), gamma, beta, layer.epsilon)
+    for twin, *statistics in zip(twins, tf.split(mean, count), tf.split(variance, count), strict=True):
+        twin.move(*statistics)
+    return x
+
+
+def _flatten(twins, x):
+    x = _apart(x, len(twins))  # (N, height, width, count, channels)
+    x = tf.transpose(x, (0, len(x.shape) - 2, *range(1, len(x.shape) - 2), len(x.shape) - 1))
+    return tf.reshape(x, (-1, tf.math.reduce_prod(x.shape[1:])))
+
+
+def _concatenate(twins, xs):
+    return _together(tf.concat([_apart(x, len(twins)) for x in xs], axis=-1))
+
+
+def _network_by_network(twins, x):
+    return _together(twins[0](_apart(x, len(twins))))
+
+
+def _at_once(twins, x):
+    return twins[0](x)
+
+
+def _always(layer):
+    return True
+
+
+def _over_channels(layer):
+    return layer.axis in (-1, 3)
+
+
+# {layer class: (what it does to networks side by side, whether it can)}
+RULES = {
+    layers.Conv2D: (_conv, lambda layer: layer.groups == 1 and layer.data_format == "channels_last"),
+    layers.Dense: (_dense, _always),
+    FusedBatchNormalization: (_batch_norm, lambda layer: _over_channels(layer) and not layer.synchronized),
+    layers.Flatten: (_flatten, _always),
+    layers.Concatenate: (_concatenate, _over_channels),
+    layers.Activation: (_at_once, lambda layer: not is_softmax(layer)),
+}
+RULES |= dict.fromkeys((layers.Rescaling, layers.Normalization, layers.Softmax), (_network_by_network, _always))
+RULES |= dict.fromkeys(
+    (
+        layers.ReLU,
+        layers.LeakyReLU,
+        layers.ELU,
+        layers.MaxPooling2D,
+        layers.AveragePooling2D,
+        layers.GlobalAveragePooling2D,
+        layers.GlobalMaxPooling2D,
+        layers.ZeroPadding2D,
+        layers.Cropping2D,
+        layers.Add,
+        layers.Average,
+        layers.Multiply,
+        layers.Subtract,
+        layers.Maximum,
+    ),
+    (_at_once, _always),
+)

@@ -1,0 +1,102 @@
+"""stacking.py: narrow networks side by side have the numbers that they have alone."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import randomize
+from keras import layers
+
+from keras_dd import stacking
+from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.models import MODELS
+from keras_dd.train import Subnetworks
+
+
+def mine(width):
+    """Every layer that can stand side by side, and a softmax."""
+    image = keras.Input((32, 32, 3))
+    x = layers.Normalization(mean=[100.0, 120.0, 140.0], variance=[9.0, 16.0, 25.0])(image)
+    x = layers.ZeroPadding2D(1)(x)
+    a = layers.Conv2D(width, 3, strides=4, activation="relu")(x)
+    b = layers.Conv2D(width, 3, strides=4, dilation_rate=1, use_bias=False)(x)
+    b = layers.Activation("tanh")(layers.BatchNormalization(scale=False)(b))
+    x = layers.Concatenate()([a, layers.Multiply()([a, b])])
+    x = layers.MaxPooling2D()(layers.LeakyReLU()(x))
+    x = layers.Dense(4 * width, activation="gelu", use_bias=False)(layers.Flatten()(x))
+    return keras.Model(image, layers.Softmax()(layers.Dense(10)(x)))
+
+
+NETWORKS = {"resnet8": lambda: MODELS["resnet8"](16), "cnn": lambda: MODELS["cnn"](16), "mine": lambda: mine(16)}
+
+
+@pytest.fixture(params=NETWORKS)
+def networks(request, rng):
+    """Four networks of width 4 in random states, as they are trained, and their boxes of eight images."""
+    parts = decompose(NETWORKS[request.param](), 4, overlap=0)
+    model = Subnetworks(parts)
+    assert model.groups == [[0, 1, 2, 3]]
+    for subnet in model.subnets:
+        randomize(subnet, rng)
+    images = tf.constant(rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    return model.subnets, [box.of(images) for box in parts.boxes]
+
+
+def step(subnets, groups, boxes):
+    """(scores, gradients, all weights behind the step) of each network."""
+    before = [subnet.get_weights() for subnet in subnets]
+    with tf.GradientTape() as tape:
+        found = [s for g in groups for s in stacking.scores([subnets[k] for k in g], [boxes[k] for k in g])]
+        loss = sum(tf.reduce_sum(scores[:, k] ** 2) for k, scores in enumerate(found))
+    gradients = tape.gradient(loss, [subnet.trainable_variables for subnet in subnets])
+    after = [subnet.get_weights() for subnet in subnets]
+    for subnet, weights in zip(subnets, before, strict=True):
+        subnet.set_weights(weights)
+    return [[scores, *theirs, *moved] for scores, theirs, moved in zip(found, gradients, after, strict=True)]
+
+
+def test_each_has_the_numbers_that_it_has_alone(networks):
+    subnets, boxes = networks
+    alone = step(subnets, [[0], [1], [2], [3]], boxes)
+    for side_by_side in step(subnets, [[0, 1, 2, 3]], boxes), step(subnets, [[0, 1], [2, 3]], boxes):
+        for one, other in zip(alone, side_by_side, strict=True):
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5 * float(np.abs(a).max()))
+
+
+def of_width(width, *layers_behind):
+    head = layers.GlobalAveragePooling2D(), layers.Dense(10)
+    return keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(width, 3), *layers_behind, *head])
+
+
+def groups(model, parts=4):
+    return Subnetworks(decompose(model, parts)).groups
+
+
+def test_as_many_as_fill_sixteen_channels():
+    assert groups(of_width(16)) == [[0, 1, 2, 3]]
+    assert groups(of_width(32)) == [[0, 1], [2, 3]]
+    assert groups(of_width(64)) == [[0], [1], [2], [3]]
+    assert groups(of_width(16), parts=8) == [[0, 1, 2, 3, 4, 5, 6, 7]]
+    assert groups(of_width(40), parts=8) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert groups(of_width(16, layers.Conv2D(64, 3))) == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Dropout(0.5),
+        layers.DepthwiseConv2D(3),
+        layers.Conv2D(16, 3, groups=8),
+        layers.Conv2D(16, 3, activity_regularizer="l2"),
+        layers.BatchNormalization(trainable=False),
+    ],
+)
+def test_networks_with_other_layers_are_branches(layer):
+    assert groups(of_width(16, layer)) == [[0], [1], [2], [3]]
+
+
+def test_networks_of_unlike_shapes_are_branches():
+    parts = decompose(of_width(18), 4)  # 5, 5, 4 and 4 channels
+    assert Subnetworks(parts).groups == [[0], [1], [2], [3]]
+    assert Subnetworks(Decomposition(parts[:2], parts.boxes[:2])).groups == [[0, 1]]
