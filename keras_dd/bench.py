@@ -17,7 +17,7 @@ IMAGE_SHAPE, CLASSES = (32, 32, 3), 10
 
 
 def at_once(model, width, parts, batch_size, steps, rounds):
-    """Training K sub-networks as branches of one step, against the same sub-networks one after another.
+    """Training K sub-networks at once, as `fit` does, against the same sub-networks one after another.
 
     Both train through `fit`, for the same number of steps on the same batches.
 

@@ -136,7 +136,7 @@ def movement(networks):
 
 
 def table(layers):
-    """The numbers of `movement` in lines of at most 80 columns; the last line is of all layers together."""
+    """The numbers of `movement` in lines of at most 80 columns."""
     lines = [
         f"{'':28}{'composed blocks (diagonal)':>28}{'between them':>22}",
         f"{'layer':28}{'before':>9}{'after':>9}{'moved':>10}{'before':>11}{'after':>11}",
@@ -171,7 +171,9 @@ def draw(networks, folder, indices):
     for number, path in enumerate(paths[:-1]):
         shown = {name: values[number] for name, values in kinds.items()}
         mosaics.feature_maps(path, images[number], networks.parts.boxes, owned, shown)
-    mosaics.kernels(paths[-1], owned, {name: kernel(model, visit.name) for name, model in others.items()})
+    kernels = {name: kernel(model, visit.name) for name, model in others.items()}
+    kernels["what fine-tuning changed"] = kernels["fine-tuned"] - kernels["composed"]
+    mosaics.kernels(paths[-1], owned, kernels)
     return paths
 
 

@@ -27,7 +27,7 @@ def feature_maps(path, image, boxes, owned, kinds):
         name: (maps - least) / np.maximum(most - least, 1e-12)
         for (name, maps), (least, most) in zip(kinds.items(), scales, strict=True)
     }
-    figure, image_axes, axes = _panels(len(kinds))
+    figure, image_axes, *axes = _panels(1 + len(kinds))
     image_axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
     for k, box in enumerate(boxes):
         corner, colour = (box.left - 0.5, box.top - 0.5), COLOURS[k % len(COLOURS)]
@@ -49,8 +49,7 @@ def kernels(path, owned, kinds):
     for name, kernel in kinds.items():
         shown = kernel if kernel.shape[2] in (1, 3) else kernel.mean(axis=2, keepdims=True)
         tiles[name] = np.moveaxis(0.5 + shown / (2 * largest), 2, -1).squeeze(-1 if shown.shape[2] == 1 else ())
-    figure, image_axes, axes = _panels(len(kinds))
-    image_axes.remove()
+    figure, *axes = _panels(len(kinds))
     _draw(figure, axes, tiles, owned, path)
 
 
@@ -59,29 +58,25 @@ def _range(values):
 
 
 def _panels(count):
-    """A figure with room for an image, and `count` panels in two rows."""
+    """A figure, and its axes in two rows; the first one of an odd number has the left side to itself."""
     figure = Figure(figsize=(13, 6.5), dpi=130, layout="constrained")
-    columns = -(-count // 2)
-    grid = figure.add_gridspec(2, 1 + columns, width_ratios=(0.8, *[2] * columns))
-    axes = [figure.add_subplot(grid[place // columns, 1 + place % columns]) for place in range(count)]
-    return figure, figure.add_subplot(grid[:, 0]), axes
+    columns, alone = count // 2, count % 2
+    grid = figure.add_gridspec(2, alone + columns, width_ratios=(*[0.8] * alone, *[2] * columns))
+    first = [figure.add_subplot(grid[:, 0])] if alone else []
+    return figure, *first, *(figure.add_subplot(grid[i // columns, alone + i % columns]) for i in range(2 * columns))
 
 
 def _draw(figure, axes, tiles, owned, path):
+    for panel in figure.axes:
+        panel.set(xticks=[], yticks=[])
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
     for panel, (name, maps) in zip(axes, tiles.items(), strict=True):
         panel.imshow(_mosaic(maps, owned), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         panel.set_title(name, fontsize=10, loc="left")
-        panel.set_yticks([(k + 0.5) * (maps.shape[0] + 1) for k in range(len(owned))])
-        panel.set_yticklabels([str(k + 1) for k in range(len(owned))])
+        panel.set_yticks([(k + 0.5) * (maps.shape[0] + 1) for k in range(len(owned))], range(1, len(owned) + 1))
         for k, label in enumerate(panel.get_yticklabels()):
-            label.set_color(COLOURS[k % len(COLOURS)])
-            label.set_fontweight("bold")
-    for panel in figure.axes:
-        panel.set_xticks([])
-        panel.tick_params(length=0)
-        panel.spines[:].set_visible(False)
-        if panel not in axes:
-            panel.set_yticks([])
+            label.set(color=COLOURS[k % len(COLOURS)], fontweight="bold")
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
 

@@ -1,0 +1,86 @@
+"""What very deep FastResNets cost to build and to train: `python figures/deep.py` writes figures/deep.json.
+
+Depth 668 with every block, and what recomputation saves and costs, there and at depth 56.  Linux only, as memory.py.
+Every case runs in a process of its own.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+from memory import resident
+
+OUTPUT = Path(__file__).with_suffix(".json")
+BATCH_SIZE, IMAGE_SHAPE, CLASSES = 128, (32, 32, 3), 10
+# (depth, block, with recomputation, steps that are timed)
+CASES = [
+    (56, "type1", False, 6),
+    (56, "type1", True, 6),
+    (668, "type1", False, 1),
+    (668, "type1", True, 1),
+    (668, "basic", False, 1),
+    (668, "type2", False, 1),
+]
+
+
+def measure(depth, block, recomputed, steps):
+    """Seconds of each part, and the MiB of the process at its peak, with TensorFlow and Python in them."""
+    import numpy as np
+
+    from keras_dd import accelerate, cost, models, optimizer, recompute, train
+    from keras_dd.config import FASTRESNET
+
+    def timed(work, *args):
+        start = time.perf_counter()
+        return work(*args), time.perf_counter() - start
+
+    model, build = timed(lambda: models.fastresnet(depth, classes=CLASSES, image_shape=IMAGE_SHAPE, block=block))
+    network, copy = timed(accelerate, model)
+    if recomputed:
+        network = recompute(network)
+    train.compile_full(network, optimizer.make(FASTRESNET, 390))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (BATCH_SIZE, *IMAGE_SHAPE), dtype=np.uint8)
+    batch = images, random.integers(0, CLASSES, BATCH_SIZE, dtype=np.int32)
+    before = resident("VmRSS")
+    _, first = timed(network.train_on_batch, *batch)
+    each = [timed(network.train_on_batch, *batch)[1] for _ in range(steps)]
+    return {
+        "depth": depth,
+        "block": block,
+        "recomputed": recomputed,
+        "parameters": model.count_params(),
+        "build, s": build,
+        "copy with fused batch norm, s": copy,
+        "first step with tracing, s": first,
+        "steps, s": each,
+        "peak of the process, MiB": resident("VmHWM"),
+        "growth in training, MiB": resident("VmHWM") - before,
+        "growth as estimated without recomputation, MiB": cost.training_bytes([network], BATCH_SIZE) / cost.MIB,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--deepest", type=int, default=668, help="leave out deeper networks")
+    deepest = parser.parse_args().deepest
+
+    from keras_dd import rundir
+
+    results = []
+    for case in CASES:
+        if case[0] <= deepest:
+            with multiprocessing.get_context("spawn").Pool(1) as process:
+                results.append(process.apply(measure, case))
+            print(json.dumps(results[-1]), flush=True)
+    about = {"command": " ".join(["python figures/deep.py", *sys.argv[1:]]), "batch_size": BATCH_SIZE, "width": 16}
+    OUTPUT.write_text(
+        json.dumps(about | {"environment": rundir.environment(), "results": results}, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

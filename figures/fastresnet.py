@@ -1,0 +1,210 @@
+"""FastResNet's three blocks against one another, on CIFAR-10: `python figures/fastresnet.py --data-dir DIR`.
+
+Writes fastresnet.json and fastresnet.png beside this file: seconds a training step, interleaved in one run, with Keras'
+batch norm and with the fused one; the memory of training; and inference with batch norm folded.  The recipe is the
+paper's.  Linux only, as memory.py.  Let nothing else run.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from memory import resident
+
+OUTPUT = Path(__file__).with_suffix(".json")
+BLOCKS, NORMS = ("basic", "type1", "type2"), ("stock", "fused")
+BATCH_SIZE, WIDTH, STEPS_OF_AN_EPOCH = 128, 16, 390
+STEPS = {20: 8, 56: 3, 110: 2}  # a round
+# Share of the time of an epoch that a block saves against "basic": tables 1 and 2 of the paper.
+PUBLISHED = {
+    "type1": {20: 1 - 22.08 / 30.07, 56: 1 - 58.84 / 84.22, 110: 1 - 133.47 / 208.26},
+    "type2": {20: 1 - 22.10 / 30.07},
+}
+
+
+def network(depth, block, norm, moments):
+    """The network to the letter of the paper, with 3x3 kernels only, ready to train by its recipe."""
+    from keras_dd import accelerate, optimizer, train
+    from keras_dd.config import FASTRESNET
+    from keras_dd.models import fastresnet
+
+    model = fastresnet(depth, WIDTH, shortcut="identity", block=block, moments=moments)
+    if norm == "fused":
+        model = accelerate(model)
+    train.compile_full(model, optimizer.make(FASTRESNET, STEPS_OF_AN_EPOCH))
+    return model
+
+
+def in_turn(works, rounds):
+    """{name: seconds of each round} of several ways of the same work, A B C A B C ..., after one more at first."""
+    seconds = {name: [] for name in works}
+    for counted in [False] + [True] * rounds:
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if counted:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def saved(seconds, way, reference):
+    """The share of time that one way saves against another: the median over the rounds, pair by pair."""
+    return statistics.median(1 - a / b for a, b in zip(seconds[way], seconds[reference], strict=True))
+
+
+def training(depth, split, moments, steps, rounds):
+    """Seconds a step of all blocks, with both batch norms, in turn."""
+    from keras_dd import data
+
+    fed = iter(data.training_batches(split, BATCH_SIZE, flip=True, crop=4))
+
+    def trained(model):
+        return lambda: [model.train_on_batch(*next(fed)) for _ in range(steps)]
+
+    works = {(block, norm): trained(network(depth, block, norm, moments)) for norm in NORMS for block in BLOCKS}
+    seconds = {way: [each / steps for each in taken] for way, taken in in_turn(works, rounds).items()}
+    return [
+        {
+            "depth": depth,
+            "block": block,
+            "norm": norm,
+            "seconds a step": taken,
+            "median": statistics.median(taken),
+            "saved": saved(seconds, (block, norm), ("basic", norm)),
+            "published": PUBLISHED.get(block, {}).get(depth),
+        }
+        for (block, norm), taken in seconds.items()
+    ]
+
+
+def memory(case):
+    """MiB by which the process grows in two training steps on images of noise; `case` is (depth, block, norm)."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (BATCH_SIZE, 32, 32, 3), dtype=np.uint8)
+    labels = random.integers(0, 10, BATCH_SIZE, dtype=np.int32)
+    depth, block, norm = case
+    model = network(depth, block, norm, ([128] * 3, [4000] * 3))
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    for _ in range(2):
+        model.train_on_batch(images, labels)
+    return {"depth": depth, "block": block, "norm": norm, "MiB": round(resident("VmHWM") - before)}
+
+
+def folded_against_plain(depth, block, images, moments, rounds):
+    """Inference of one batch: batch norm folded, against the plain network, in turn."""
+    import keras
+    import tensorflow as tf
+
+    from keras_dd import fold_batchnorm
+
+    model = network(depth, block, "stock", moments)
+    nets = {"plain": model, "folded": fold_batchnorm(model)}
+    norms = {
+        name: sum(isinstance(layer, keras.layers.BatchNormalization) for layer in net.layers)
+        for name, net in nets.items()
+    }
+    images = tf.constant(images)
+
+    def infer(net):
+        forward = tf.function(lambda: net(images, training=False))
+        return lambda: forward().numpy()
+
+    seconds = in_turn({name: infer(net) for name, net in nets.items()}, rounds)
+    ratios = [a / b for a, b in zip(seconds["plain"], seconds["folded"], strict=True)]
+    return {
+        "depth": depth,
+        "block": block,
+        "batch norms": norms,
+        f"seconds a batch of {len(images)}": seconds,
+        "speed-up": statistics.median(ratios),
+    }
+
+
+def draw(results, path):
+    """Time saved beside what was published, memory saved, and inference's speed-up."""
+    from matplotlib.figure import Figure
+
+    depths = sorted({row["depth"] for row in results["training"]})
+    figure = Figure(figsize=(12, 4), dpi=160, layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    colours = {"published": "#777777", "stock": "#E69F00", "fused": "#0072B2"}
+
+    def bars(axes, series, labels):
+        for number, (name, values) in enumerate(series.items()):
+            places = [place + 0.27 * (number - (len(series) - 1) / 2) for place in range(len(labels))]
+            drawn = [(x, y) for x, y in zip(places, values, strict=True) if y is not None]
+            shown = axes.bar(*zip(*drawn, strict=True), width=0.25, color=colours.get(name, "#009E73"), label=name)
+            axes.bar_label(shown, [f"{y:.2g}" if y > 1 else f"{y:.0%}" for _, y in drawn], fontsize=7)
+        axes.set_xticks(range(len(labels)), labels, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(series) > 1:
+            axes.legend(frameon=False, fontsize=8)
+
+    cases = [("type1", depth) for depth in depths] + [("type2", depth) for depth in depths]
+    labels = [f"{block}\n{depth}" for block, depth in cases]
+    taken = {(row["block"], row["depth"], row["norm"]): row["saved"] for row in results["training"]}
+    series = {"published": [PUBLISHED.get(block, {}).get(depth) for block, depth in cases]}
+    if not any(series["published"]):
+        series = {}
+    bars(left, series | {norm: [taken[(*case, norm)] for case in cases] for norm in NORMS}, labels)
+    left.set_title("time of a training step saved against basic", loc="left", fontsize=9)
+    held = {(row["block"], row["depth"], row["norm"]): row["MiB"] for row in results["memory"]}
+    less = {
+        norm: [1 - held[block, depth, norm] / held["basic", depth, norm] for block, depth in cases] for norm in NORMS
+    }
+    bars(middle, less, labels)
+    middle.set_title("memory of training saved against basic", loc="left", fontsize=9)
+    cases = [(row["block"], row["depth"]) for row in results["inference"]]
+    bars(right, {"folded": [row["speed-up"] for row in results["inference"]]}, [f"{b}\n{d}" for b, d in cases])
+    right.set_title("inference: batch norm folded, times as fast", loc="left", fontsize=9)
+    figure.savefig(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--data-dir", help="of TFDS")
+    parser.add_argument("--depths", type=int, nargs="+", default=list(STEPS))
+    parser.add_argument("--steps", type=int, help="a round; by default fewer for deeper networks")
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+
+    from keras_dd import data, rundir
+
+    results = {"memory": [], "training": [], "inference": []}
+
+    def note(kind, row):
+        results[kind].append(row)
+        print(kind, json.dumps(row), flush=True)
+
+    cases = itertools.product(asked.depths, BLOCKS, NORMS)
+    # Two at once, each in a new process: that takes less time, and what a process grows by is its own.
+    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=1) as processes:
+        for row in processes.imap(memory, cases):
+            note("memory", row)
+    dataset = data.load("cifar10", asked.data_dir)
+    moments, images = data.moments(dataset.train), dataset.test.images[: 2 * BATCH_SIZE]
+    for depth in asked.depths:
+        for row in training(depth, dataset.train, moments, asked.steps or STEPS.get(depth, 1), asked.rounds):
+            note("training", row)
+        for block in BLOCKS:
+            note("inference", folded_against_plain(depth, block, images, moments, 3 * asked.rounds))
+    about = {
+        "command": " ".join(["python figures/fastresnet.py", *sys.argv[1:]]),
+        "batch_size": BATCH_SIZE,
+        "width": WIDTH,
+        "environment": rundir.environment(),
+    }
+    OUTPUT.write_text(json.dumps(about | results, indent=2) + "\n", encoding="utf-8")
+    draw(results, OUTPUT.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
