@@ -64,7 +64,11 @@ SECTIONS = {
     "Run": of_fit("Run"),
 }
 
-EPILOG = """\b
+EPILOG = f"""\b
+Recipes:
+{fit.RECIPE_LINES}
+
+\b
 Examples:
   keras-dd compare --dataset cifar10 --model resnet8 --width 32
   keras-dd compare --baseline tuned --seeds 5 --epochs 8 --subnet-epochs 4

@@ -71,9 +71,10 @@ SECTIONS = {
     ],
 }
 
-EPILOG = """\b
+RECIPE_LINES = "\n".join(f"  {name:12}{recipe.about}" for name, recipe in RECIPES.items())
+EPILOG = f"""\b
 Recipes:
-{recipes}
+{RECIPE_LINES}
 
 \b
 Examples:
@@ -83,7 +84,7 @@ Examples:
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
   keras-dd fit --method conventional --epochs 6 --run-dir runs/baseline
   keras-dd fit --resume runs/first
-""".format(recipes="\n".join(f"  {name:12}{recipe.about}" for name, recipe in RECIPES.items()))
+"""
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)

@@ -15,6 +15,6 @@ def curves(axes, arms, xlabel, ylabel):
         axes.plot(*mean.T, linewidth=2, marker=".", label=name, **style)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_xlim(0, None)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
