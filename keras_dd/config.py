@@ -143,7 +143,7 @@ RECIPES = {
     ),
     # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
     "fastresnet": Recipe(
-        about="FastResNet's: Nesterov, 160 epochs a sub-network, 80 of fine-tuning, crops and flips",
+        about="FastResNet's: Nesterov, L2, 160 and 80 epochs, crops and flips",
         subnets=FASTRESNET,
         finetune=dataclasses.replace(FASTRESNET.lasting(80), learning_rate=0.01),
         crop=4,
