@@ -74,7 +74,7 @@ Examples:
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
   keras-dd fit --resume runs/first
-""".format(recipes="\n".join(f"  {name:12}{recipe.about}" for name, recipe in RECIPES.items()))
+""".format(recipes="\n".join(f"  {name:11}{recipe.about}" for name, recipe in RECIPES.items()))
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, epilog=EPILOG)

@@ -137,13 +137,13 @@ RECIPES = {
     ),
     # Section 3 of the paper, "A fast learning strategy ... based on domain decomposition" (2020).
     "paper": Recipe(
-        about="the paper's: 120 epochs a sub-network, 80 of fine-tuning, flips only",
+        about="the paper's: Adam, 120 epochs a sub-network, then 80; flips only",
         subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
         finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
     ),
     # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
     "fastresnet": Recipe(
-        about="FastResNet's: Nesterov, L2, 160 and 80 epochs, crops and flips",
+        about="FastResNet's: Nesterov, 160 epochs, then 80; crops and flips",
         subnets=FASTRESNET,
         finetune=dataclasses.replace(FASTRESNET.lasting(80), learning_rate=0.01),
         crop=4,
