@@ -33,7 +33,7 @@ SECTIONS = {
         setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
-        setting("block", f"{', '.join(BLOCKS)} (fastresnets).", among=BLOCKS, metavar="KIND"),
+        setting("block", f"{', '.join(BLOCKS)}.", among=BLOCKS, metavar="KIND"),
     ],
     "Decomposition": [
         setting("parts", "How many sub-networks.", metavar="K"),

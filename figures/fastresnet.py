@@ -135,18 +135,33 @@ def draw(results, path):
     depths = sorted({row["depth"] for row in results["training"]})
     figure = Figure(figsize=(12, 4), dpi=160, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    colours = {"published": "#777777", "stock": "#E69F00", "fused": "#0072B2"}
+    looks = {
+        "published": {"color": "#777777", "label": "published"},
+        "stock": {"color": "#E69F00", "label": "Keras' batch norm"},
+        "fused": {"color": "#0072B2", "label": "fused batch norm"},
+        "folded": {"color": "#009E73"},
+    }
 
-    def bars(axes, series, labels):
+    def bars(axes, series, labels, show):
         for number, (name, values) in enumerate(series.items()):
             places = [place + 0.27 * (number - (len(series) - 1) / 2) for place in range(len(labels))]
             drawn = [(x, y) for x, y in zip(places, values, strict=True) if y is not None]
-            shown = axes.bar(*zip(*drawn, strict=True), width=0.25, color=colours.get(name, "#009E73"), label=name)
-            axes.bar_label(shown, [f"{y:.2g}" if y > 1 else f"{y:.0%}" for _, y in drawn], fontsize=7)
+            shown = axes.bar(*zip(*drawn, strict=True), width=0.25, **looks[name])
+            axes.bar_label(shown, [show.format(y) for _, y in drawn], fontsize=7)
         axes.set_xticks(range(len(labels)), labels, fontsize=8)
+        axes.yaxis.set_major_formatter(lambda value, _: show.format(value))
+        axes.axhline(0, color="black", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         if len(series) > 1:
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(
+                frameon=False,
+                fontsize=8,
+                ncols=3,
+                columnspacing=1,
+                handlelength=1,
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.12),
+            )
 
     cases = [("type1", depth) for depth in depths] + [("type2", depth) for depth in depths]
     labels = [f"{block}\n{depth}" for block, depth in cases]
@@ -154,16 +169,18 @@ def draw(results, path):
     series = {"published": [PUBLISHED.get(block, {}).get(depth) for block, depth in cases]}
     if not any(series["published"]):
         series = {}
-    bars(left, series | {norm: [taken[(*case, norm)] for case in cases] for norm in NORMS}, labels)
+    bars(left, series | {norm: [taken[(*case, norm)] for case in cases] for norm in NORMS}, labels, "{:.0%}")
     left.set_title("time of a training step saved against basic", loc="left", fontsize=9)
     held = {(row["block"], row["depth"], row["norm"]): row["MiB"] for row in results["memory"]}
     less = {
         norm: [1 - held[block, depth, norm] / held["basic", depth, norm] for block, depth in cases] for norm in NORMS
     }
-    bars(middle, less, labels)
+    bars(middle, less, labels, "{:.0%}")
     middle.set_title("memory of training saved against basic", loc="left", fontsize=9)
     cases = [(row["block"], row["depth"]) for row in results["inference"]]
-    bars(right, {"folded": [row["speed-up"] for row in results["inference"]]}, [f"{b}\n{d}" for b, d in cases])
+    bars(
+        right, {"folded": [row["speed-up"] for row in results["inference"]]}, [f"{b}\n{d}" for b, d in cases], "{:.2f}"
+    )
     right.set_title("inference: batch norm folded, times as fast", loc="left", fontsize=9)
     figure.savefig(path)
 

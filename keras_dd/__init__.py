@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_dd.folding import fold_batchnorm
     from keras_dd.fused import accelerate
     from keras_dd.pipeline import fit, resume
-    from keras_dd.recompute import recompute
+    from keras_dd.recomputation import recompute
     from keras_dd.widening import widen
 
 # With oneDNN's convolutions a small ResNet trains about twice as fast; by default TensorFlow has them only on CPUs with
@@ -50,7 +50,7 @@ _HOMES = {
     "decompose": "decomposition",
     "fit": "pipeline",
     "fold_batchnorm": "folding",
-    "recompute": "recompute",
+    "recompute": "recomputation",
     "reestimate": "batchnorm",
     "resume": "pipeline",
     "widen": "widening",

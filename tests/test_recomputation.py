@@ -1,4 +1,4 @@
-"""recompute.py: the same training in less memory."""
+"""recomputation.py: the same training in less memory."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras import layers
 from keras_dd import accelerate, decompose
 from keras_dd.config import UserError
 from keras_dd.models import fastresnet
-from keras_dd.recompute import recompute
+from keras_dd.recomputation import recompute
 
 
 def network():
