@@ -61,10 +61,10 @@ def training(depth, split, moments, steps, rounds):
     """Seconds a step of all blocks, with both batch norms, in turn."""
     from keras_dd import data
 
-    fed = iter(data.training_batches(split, BATCH_SIZE, flip=True, crop=4))
+    batches = list(data.training_batches(split, BATCH_SIZE, flip=True, crop=4).take(steps))
 
     def trained(model):
-        return lambda: [model.train_on_batch(*next(fed)) for _ in range(steps)]
+        return lambda: [model.train_on_batch(*batch) for batch in batches]
 
     works = {(block, norm): trained(network(depth, block, norm, moments)) for norm in NORMS for block in BLOCKS}
     seconds = {way: [each / steps for each in taken] for way, taken in in_turn(works, rounds).items()}

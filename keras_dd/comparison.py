@@ -10,7 +10,7 @@ from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
 
 BASELINES = ("tuned", "paper")
-# Of the time of a run by decomposition: short stages of sub-networks have proved the best.
+# Of the time of a run by decomposition; not tuned here.
 SUBNET_SHARE = 0.25
 # The held-out training images of a search, and its seed.
 HELD_OUT, SEARCH_SEED = 0.1, 0
@@ -119,7 +119,12 @@ def arms_of(settings, baselines, budget, measured):
     subnet_epochs = settings.subnet_epochs
     if subnet_epochs is None:
         subnet_epochs = max(1, round(SUBNET_SHARE * epochs * full / subnets))
-    rest = max(1, round(epochs - subnet_epochs * subnets / full))
+    rest = round(epochs - subnet_epochs * subnets / full)
+    if rest < 1:
+        raise UserError(
+            f"subnet_epochs is {subnet_epochs}: as long as {subnet_epochs * subnets / full:.1f} epochs of the "
+            f"full network, and the baseline has {epochs}: ask for fewer, or for more --epochs"
+        )
     arms = {OURS: dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=rest)}
     for baseline in baselines:
         recipe = "paper" if baseline == "paper" else settings.recipe
@@ -277,11 +282,18 @@ def markdown(found):
     search = [
         f"Search on held-out training images, {arm}: "
         + ", ".join(f"{rate}: {100 * accuracy:.2f} %" for rate, accuracy in chosen["tried"].items())
+        + _edge(chosen)
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
     blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)"]
     return "\n\n".join(blocks) + "\n"
+
+
+def _edge(chosen):
+    rates = [float(rate) for rate in chosen["tried"]]
+    at_an_edge = len(rates) > 1 and chosen["learning_rate"] in (min(rates), max(rates))
+    return " (the best is at an edge: a wider --search may find a better one)" if at_an_edge else ""
 
 
 def draw(found, path):

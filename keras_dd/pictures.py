@@ -29,7 +29,7 @@ def matrix_picture(counts):
     share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     is_right = np.eye(len(counts), dtype=bool)[..., None]
     colours = np.where(is_right, BLUE, ORANGE)
-    return _data_uri(Image.fromarray(np.dstack([colours, 255 * share]).astype(np.uint8), "RGBA"))
+    return _data_uri(Image.fromarray(np.dstack([colours, 255 * share]).astype(np.uint8)))
 
 
 def _data_uri(drawn):

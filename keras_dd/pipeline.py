@@ -240,8 +240,8 @@ def _reported(results, recorders, run_dir, started, split):
         seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders.values())
         results["divergences"] = [each for recorder in recorders.values() for each in recorder.divergences]
         results["clocks"] = clocks.summary(results, _history(recorders))
-        html_report.write(run_dir, results, _history(recorders), split)
-        report.write(run_dir, results, _history(recorders))  # last: where report.json is, all others are
+        report.write(run_dir, results, _history(recorders))
+        html_report.write(run_dir, results, _history(recorders), split)  # it reads images again, which may be gone
 
     try:
         yield

@@ -16,6 +16,8 @@ from keras_dd.report import markdown_table as tabulated
 
 # A shrunk run has this many steps an epoch at least.
 LEAST_STEPS = 5
+# Settings that change where runs work, and nothing of what was published.
+WHERE = ("data_dir", "devices")
 SPARE = 0.95  # of a budget is planned for
 # What is called the end of a curve, in accuracy.
 NEAR = 0.01
@@ -76,7 +78,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
             "scale": scale,
             "command": command,
             "seeds": seeds,
-            "shrunk": differences({arm: full[arm] for arm in arms}, arms),
+            "shrunk": differences({arm: Settings(**experiment.arms[arm]) for arm in arms}, arms),
             "left_out": [arm for arm in full if arm not in arms],
             "values": [_beside(value, results) for value in experiment.values if _is_there(value, results)],
             "environment": rundir.environment(),
@@ -145,10 +147,12 @@ def _shorter(settings, share, images):
 
 
 def differences(full, used):
-    """["epochs 5, 10 instead of 160", ...]: what is not as it was published, over all arms."""
+    """["epochs 5, 10 instead of 160", ...]: what is not as it was published, over all arms and settings."""
     found = {}
     for arm, settings in used.items():
         for field in dataclasses.fields(Settings):
+            if field.name in WHERE:
+                continue
             ours, theirs = getattr(settings, field.name), getattr(full[arm], field.name)
             if ours != theirs:
                 found.setdefault(field.name, {})[ours, "all" if theirs is None else theirs] = None

@@ -36,7 +36,9 @@ class Scalars(keras.callbacks.Callback):
         self.recorder, self.folder, self.writers = recorder, Path(run_dir) / FOLDER, {}
 
     def on_epoch_end(self, epoch, logs=None):
-        for row in self.recorder.rows[-len(self.recorder.networks) :]:
+        for row in self.recorder.rows:
+            if row["epoch"] != epoch + 1:  # nor has an epoch rows that is done again
+                continue
             network = row["stage"]
             if network not in self.writers:
                 self.writers[network] = tf.summary.create_file_writer(str(self.folder / network))

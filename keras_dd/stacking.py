@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_dd.fused import FusedBatchNormalization, batch_norm
-from keras_dd.graph import is_softmax, operations, replay
+from keras_dd.graph import operations, replay
 
 LANES = 16  # of AVX-512 in float32; a convolution that has fewer channels fills up with zeros
 
@@ -19,7 +19,8 @@ def sizes_of_groups(subnets):
     """How many networks to train side by side, one after another as they stand: [2, 2], or [1, 1, 1, 1].
 
     As many as fill `LANES` channels with their narrowest convolution, as far as they have the same shapes and only
-    layers that can stand side by side.  Measured for widths 4 and 8 by `keras-dd bench`, on CPUs only.
+    layers that can stand side by side.  Measured on a CPU with such lanes, for networks of
+    widths 4 and 8.
     """
     filters = [layer.filters for layer in operations(subnets[0]).values() if isinstance(layer, layers.Conv2D)]
     most = LANES // min(filters, default=LANES)
@@ -47,7 +48,8 @@ def scores(subnets, boxes):
         rule, _ = RULES[type(layer)]
         return rule(twins[name], *args)
 
-    [side_by_side] = replay(subnets[0], [tf.concat(boxes, axis=-1)], call)
+    image = tf.cast(tf.concat(boxes, axis=-1), subnets[0].inputs[0].dtype)
+    [side_by_side] = replay(subnets[0], [image], call)
     return tf.unstack(_apart(side_by_side, len(subnets)), axis=-2)
 
 
@@ -55,7 +57,7 @@ def _can_stack(subnets):
     can = [len({_kind(subnet) for subnet in subnets}) == 1]
 
     def look(name, layer, *args, **kwargs):
-        can.append(_has_rule(layer) and not _given(kwargs))
+        can.append(_has_rule(layer) and len(args) == 1 and not _given(kwargs))
         return [None] * len(layer._inbound_nodes[0].outputs)
 
     replay(subnets[0], [None], look)
@@ -78,6 +80,7 @@ def _has_rule(layer):
         fits is not None
         and layer.activity_regularizer is None
         and (layer.trainable or not layer.weights)
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
         and fits(layer)
     )
 
@@ -104,13 +107,14 @@ def _conv(twins, x):
     kernel = tf.reshape(diagonal, (height, width, count * rows, count * columns))
     x = tf.cast(x, layer.compute_dtype)
     x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
-    return layer.activation(tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x)
+    x = tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x
+    return _together(layer.activation(_apart(x, count)))  # a softmax, say, is over one network's channels
 
 
 def _dense(twins, x):
     layer = twins[0]
     x = tf.cast(_apart(x, len(twins)), layer.compute_dtype)
-    x = tf.einsum("nki,kio->nko", x, tf.stack(_all(twins, "kernel")))
+    x = tf.einsum("...ki,kio->...ko", x, tf.stack(_all(twins, "kernel")))
     return _together(layer.activation(x + tf.stack(_all(twins, "bias")) if layer.use_bias else x))
 
 
@@ -135,6 +139,10 @@ def _concatenate(twins, xs):
 
 
 def _network_by_network(twins, x):
+    return tf.concat([twin(one) for twin, one in zip(twins, tf.split(x, len(twins), axis=-1), strict=True)], axis=-1)
+
+
+def _activation(twins, x):
     return _together(twins[0](_apart(x, len(twins))))
 
 
@@ -152,14 +160,14 @@ def _over_channels(layer):
 
 # {layer class: (what it does to networks side by side, whether it can)}
 RULES = {
-    layers.Conv2D: (_conv, lambda layer: layer.groups == 1 and layer.data_format == "channels_last"),
+    layers.Conv2D: (_conv, lambda layer: layer.groups == 1),
     layers.Dense: (_dense, _always),
     FusedBatchNormalization: (_batch_norm, lambda layer: _over_channels(layer) and not layer.synchronized),
     layers.Flatten: (_flatten, _always),
     layers.Concatenate: (_concatenate, _over_channels),
-    layers.Activation: (_at_once, lambda layer: not is_softmax(layer)),
+    layers.Activation: (_activation, _always),
 }
-RULES |= dict.fromkeys((layers.Rescaling, layers.Normalization, layers.Softmax), (_network_by_network, _always))
+RULES |= dict.fromkeys((layers.Normalization, layers.Rescaling, layers.Softmax), (_network_by_network, _always))
 RULES |= dict.fromkeys(
     (
         layers.ReLU,

@@ -163,7 +163,8 @@ def _with_weights_of(model, trained):
 def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
     """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
     epoch, step = start
-    while epoch < stage.epochs:
+    until = None
+    while until != stage.epochs:  # once at least: callbacks bring back a stage that was over already
         model.again = None
         until = epoch + 1 if step else stage.epochs  # the rest of an epoch comes first
         model.fit(
@@ -176,9 +177,11 @@ def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
             shuffle=False,  # the batches are shuffled already
             verbose=1 if sys.stdout.isatty() else 2,
         )
-        if model.stop_training and model.again is None:
+        if model.again is not None:
+            until = model.again
+        elif model.stop_training:
             break
-        epoch, step = until if model.again is None else model.again, 0
+        epoch, step = until, 0
 
 
 def compile_full(model, optimizer):

@@ -18,7 +18,8 @@ def mine(width):
     image = keras.Input((32, 32, 3))
     x = layers.Normalization(mean=[100.0, 120.0, 140.0], variance=[9.0, 16.0, 25.0])(image)
     x = layers.ZeroPadding2D(1)(x)
-    a = layers.Conv2D(width, 3, strides=4, activation="relu")(x)
+    a = layers.Conv2D(width, 3, strides=4, activation="softmax")(x)  # over the channels of its own network
+    a = layers.Dense(width)(a)
     b = layers.Conv2D(width, 3, strides=4, dilation_rate=1, use_bias=False)(x)
     b = layers.Activation("tanh")(layers.BatchNormalization(scale=False)(b))
     x = layers.Concatenate()([a, layers.Multiply()([a, b])])
