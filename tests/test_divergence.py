@@ -1,11 +1,13 @@
 """divergence.py: one network goes astray, and the others do not notice."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 import support
 
-from keras_dd import data, train
+from keras_dd import data, optimizer, train
 from keras_dd.config import Stage
 from keras_dd.decomposition import decompose
 from keras_dd.divergence import Guard
@@ -123,6 +125,25 @@ def test_networks_side_by_side_are_taken_apart_when_one_diverges(fit, capsys):
         assert row["loss"] == pytest.approx(left_alone["loss"], abs=1e-3)
     assert [row["learning_rate"] for row in rows(fitted[1], 2)] == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3])
     assert finite(fitted[0][1])
+
+
+def test_networks_that_were_taken_apart_stay_apart_when_a_run_goes_on():
+    narrow = decompose(support.network(), 2, overlap=8)
+
+    def watched():
+        model, guard = train.Subnetworks(narrow), Guard(Recorder(["subnet 1", "subnet 2"], "test"), "retry", EPOCHS)
+        model.compile(lambda: optimizer.make(Stage(EPOCHS, 1e-2), STEPS))
+        guard.set_model(model)
+        guard.on_train_begin()
+        return model, guard
+
+    model, guard = watched()
+    model.separate([0, 1])
+    going_on, its_guard = watched()
+    assert going_on.groups == [[0, 1]]
+    facts, arrays = guard.state()
+    its_guard.restore(json.loads(json.dumps(facts)), arrays)
+    assert going_on.groups == its_guard.groups == [[0], [1]]
 
 
 def test_divergence_can_be_ignored(healthy, fit):

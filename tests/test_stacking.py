@@ -17,10 +17,11 @@ def mine(width):
     """Every layer that can stand side by side, and a softmax."""
     image = keras.Input((32, 32, 3))
     x = layers.Normalization(mean=[100.0, 120.0, 140.0], variance=[9.0, 16.0, 25.0])(image)
-    x = layers.ZeroPadding2D(1)(x)
+    x = layers.MaxPooling2D(1)(layers.ZeroPadding2D(1)(x))
     a = layers.Conv2D(width, 3, strides=4, activation="softmax")(x)  # over the channels of its own network
     a = layers.Dense(width)(a)
     b = layers.Conv2D(width, 3, strides=4, dilation_rate=1, use_bias=False)(x)
+    b = layers.Rescaling(np.linspace(0.5, 1.5, width).tolist())(b)  # each network has other constants
     b = layers.Activation("tanh")(layers.BatchNormalization(scale=False)(b))
     x = layers.Concatenate()([a, layers.Multiply()([a, b])])
     x = layers.MaxPooling2D()(layers.LeakyReLU()(x))
@@ -28,7 +29,19 @@ def mine(width):
     return keras.Model(image, layers.Softmax()(layers.Dense(10)(x)))
 
 
-NETWORKS = {"resnet8": lambda: MODELS["resnet8"](16), "cnn": lambda: MODELS["cnn"](16), "mine": lambda: mine(16)}
+def pooled(width):
+    """It begins with a layer that would work on whole numbers, if it were given any."""
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(width, 3, strides=4)(layers.AveragePooling2D()(image))
+    return keras.Model(image, layers.Dense(10)(layers.GlobalMaxPooling2D()(x)))
+
+
+NETWORKS = {
+    "resnet8": lambda: MODELS["resnet8"](16),
+    "cnn": lambda: MODELS["cnn"](16),
+    "mine": lambda: mine(16),
+    "pooled": lambda: pooled(16),
+}
 
 
 @pytest.fixture(params=NETWORKS)
@@ -95,6 +108,12 @@ def test_as_many_as_fill_sixteen_channels():
 )
 def test_networks_with_other_layers_are_branches(layer):
     assert groups(of_width(16, layer)) == [[0], [1], [2], [3]]
+
+
+def test_a_layer_called_by_keyword_makes_branches():
+    image = keras.Input((32, 32, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3)(inputs=image))
+    assert groups(keras.Model(image, layers.Dense(10)(x))) == [[0], [1], [2], [3]]
 
 
 def test_networks_of_unlike_shapes_are_branches():
