@@ -7,9 +7,8 @@ from click.core import ParameterSource
 
 from keras_dd.apps import fit
 from keras_dd.apps.options import FOLDER, Duration, Sectioned, quiet
-from keras_dd.config import Settings, UserError
+from keras_dd.config import BASELINES, Settings, UserError
 
-BASELINES = ("tuned", "paper")
 # Options of `fit` that a comparison sets itself, or has under another name.
 OWN = {"validation_split", "method", "learning_rate", "epochs", "seed", "run_dir", "resume", "dry_run"}
 

@@ -4,12 +4,11 @@ import dataclasses
 import functools
 import json
 
-from keras_dd import campaign, clocks, cost, drawing, rates, report, rundir, verdict
-from keras_dd.config import RECIPES, Settings, UserError, unknown
+from keras_dd import campaign, clocks, cost, drawing, report, rundir, timing, verdict
+from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
 
-BASELINES = ("tuned", "paper")
 # Of the time of a run by decomposition; not tuned here.
 SUBNET_SHARE = 0.25
 # The held-out training images of a search, and its seed.
@@ -39,7 +38,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
     search = _search(settings) if search is None else search
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
-        measured = campaign.once(folder, "rates", lambda: measure(settings, baselines))
+        measured = campaign.once(folder, "timing", lambda: measure(settings, baselines))
         arms = arms_of(settings, baselines, budget, measured)
         trials, finals = trials_of(arms, search), finals_of(arms, seeds)
         expected = functools.partial(_expected, measured)
@@ -60,7 +59,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
             "search": chosen,
             "against": {baseline: _against(curves, baseline) for baseline in baselines},
             "curves": curves,
-            "rates": measured,
+            "timing": measured,
             "environment": rundir.environment(),
             "runs": list(finals),
         }
@@ -94,11 +93,11 @@ def _check(settings, baselines, seeds, budget):
 
 
 def measure(settings, baselines):
-    """`rates.measure` of a run by decomposition, and of the paper's recipe if it is among the baselines."""
+    """`timing.measure` of a run by decomposition, and of the paper's recipe if it is among the baselines."""
     print("Measuring a few steps of each kind of training", flush=True)
-    found = {OURS: rates.measure(settings)}
+    found = {OURS: timing.measure(settings)}
     if "paper" in baselines:
-        found["paper"] = rates.measure(_conventional(settings, "paper"))
+        found["paper"] = timing.measure(_conventional(settings, "paper"))
     return found
 
 
@@ -109,7 +108,7 @@ def _conventional(settings, recipe):
 
 def arms_of(settings, baselines, budget, measured):
     """{arm: `Settings`}, with the epochs that take all of them the same time."""
-    full, subnets = (rates.epoch_seconds(measured[OURS], settings, network) for network in ("full", "subnets"))
+    full, subnets = (timing.epoch_seconds(measured[OURS], settings, network) for network in ("full", "subnets"))
     epochs = settings.epochs or int(budget / full)
     if epochs < 2:
         raise UserError(
@@ -130,7 +129,7 @@ def arms_of(settings, baselines, budget, measured):
         recipe = "paper" if baseline == "paper" else settings.recipe
         arms[baseline] = dataclasses.replace(_conventional(settings, recipe), epochs=epochs)
     if "paper" in arms:
-        each = rates.epoch_seconds(measured["paper"], arms["paper"], "full")
+        each = timing.epoch_seconds(measured["paper"], arms["paper"], "full")
         arms["paper"] = dataclasses.replace(arms["paper"], epochs=max(1, round(epochs * full / each)))
     return arms
 
@@ -145,8 +144,8 @@ def plan(settings, baselines, seeds, budget, search):
     seconds = [_expected(measured, one) for one in runs.values()]
     lines = [f"  {name:24}{campaign.duration(each):>12}" for name, each in zip(runs, seconds, strict=True)]
     for arm, one in arms.items():
-        training = campaign.duration(rates.training_seconds(measured["paper" if arm == "paper" else OURS], one))
-        epochs = " + ".join(f"{count} epochs of {network}" for network, count in rates.epochs_of(one).items())
+        training = campaign.duration(timing.training_seconds(measured["paper" if arm == "paper" else OURS], one))
+        epochs = " + ".join(f"{count} epochs of {network}" for network, count in timing.epochs_of(one).items())
         lines.append(f"{arm}: {epochs}, {training} of training")
     return "\n".join(
         [*lines, f"{len(runs)} runs, about {campaign.duration(sum(seconds))}: leave out --dry-run to start"]
@@ -156,7 +155,7 @@ def plan(settings, baselines, seeds, budget, search):
 def _expected(measured, one):
     """Seconds of a run."""
     is_paper = one.method == "conventional" and one.recipe == "paper" and "paper" in measured
-    return rates.run_seconds(measured["paper" if is_paper else OURS], one)
+    return timing.run_seconds(measured["paper" if is_paper else OURS], one)
 
 
 def trials_of(arms, search):
@@ -229,7 +228,7 @@ def _facts(arm, settings, runs, measured):
     stages = ("subnets", "compose", "recalibrate", "finetune", "baseline")
     return {
         "settings": _plain(settings),
-        "epochs": rates.epochs_of(settings),
+        "epochs": timing.epochs_of(settings),
         "learning_rate": rate,
         "final_accuracy": [run["final_accuracy"] for run, _ in runs],
         "seconds": [sum(run["seconds"].get(stage, 0) for stage in stages) for run, _ in runs],

@@ -32,6 +32,7 @@ DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
 BLOCKS = ("type1", "basic", "type2")
 METHODS = ("decomposition", "conventional")
+BASELINES = ("tuned", "paper")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16

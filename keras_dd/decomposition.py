@@ -7,8 +7,8 @@ import keras
 
 from keras_dd.boxes import Box, boxes
 from keras_dd.channels import walk
-from keras_dd.deep import deep
 from keras_dd.graph import again, image_of, replay
+from keras_dd.recursion import deep
 
 
 @dataclass(frozen=True)

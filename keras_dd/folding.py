@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dd.deep import deep
 from keras_dd.fused import FusedBatchNormalization
 from keras_dd.graph import again, replay, settle
+from keras_dd.recursion import deep
 
 NORMS = (layers.BatchNormalization, FusedBatchNormalization)
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)

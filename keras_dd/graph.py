@@ -3,7 +3,7 @@
 import keras
 
 from keras_dd.config import UserError, shown
-from keras_dd.deep import deep
+from keras_dd.recursion import deep
 
 
 def replay(model, inputs, call):

@@ -1,8 +1,8 @@
 """The sections of a run's page that show what its network takes for what."""
 
 from keras_dd import confusion
+from keras_dd.html_pictures import images_of, matrix_picture, picture
 from keras_dd.markup import table, tag
-from keras_dd.pictures import images_of, matrix_picture, picture
 
 SIDE = 96  # pixels of an example, at most
 

@@ -9,10 +9,10 @@ from string import Template
 
 from keras_dd import clocks, html_answers
 from keras_dd import report as reporting
-from keras_dd.charts import Line, chart, ticks
 from keras_dd.files import replacing
+from keras_dd.html_charts import Line, chart, ticks
+from keras_dd.html_pictures import images_of, picture
 from keras_dd.markup import join, table, tag
-from keras_dd.pictures import images_of, picture
 
 COMPARE = "What this gains over conventional training one run cannot tell: keras-dd compare measures it."
 SIDE = 256  # pixels of the image with the boxes, at most

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from keras_dd.config import UserError, whole
-from keras_dd.deep import deep
 from keras_dd.graph import nodes
+from keras_dd.recursion import deep
 
 
 @deep()

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from keras_dd import campaign, clocks, drawing, featuremaps, rates, rundir
+from keras_dd import campaign, clocks, drawing, featuremaps, rundir, timing
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.published import EXPERIMENTS
@@ -51,7 +51,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         arms = {arm: dataclasses.replace(full[arm], **other) for arm, other in experiment.small.items()}
         arms = arms if scale == "small" else full
         started = time.perf_counter()
-        measured = campaign.once(folder, "rates", lambda: _measured(arms))
+        measured = campaign.once(folder, "timing", lambda: _measured(arms))
 
         def fields():
             left = SPARE * (budget - (time.perf_counter() - started))
@@ -67,7 +67,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         kinds = {campaign.kind(settings): arm for arm, settings in arms.items()}
 
         def expected(settings):
-            return rates.run_seconds(measured[kinds[campaign.kind(settings)]], settings)
+            return timing.run_seconds(measured[kinds[campaign.kind(settings)]], settings)
 
         done = list(campaign.run(folder, runs, command, expected).values())
         results = {arm: done[place :: len(arms)] for place, arm in enumerate(arms)}
@@ -82,7 +82,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
             "left_out": [arm for arm in full if arm not in arms],
             "values": [_beside(value, results) for value in experiment.values if _is_there(value, results)],
             "environment": rundir.environment(),
-            "rates": measured,
+            "timing": measured,
             "runs": list(runs),
             "pictures": [],
         }
@@ -103,7 +103,7 @@ def _measured(arms):
     found = {}
     for arm, settings in arms.items():
         print(f"Measuring a few steps of {arm}", flush=True)
-        found[arm] = rates.measure(settings)
+        found[arm] = timing.measure(settings)
     return found
 
 
@@ -113,7 +113,7 @@ def shrunk(arms, measured, seeds, budget, experiment):
     Raises:
         UserError: a budget that even the least is too much for.
     """
-    longest = max(epochs for settings in arms.values() for epochs in rates.epochs_of(settings).values())
+    longest = max(epochs for settings in arms.values() for epochs in timing.epochs_of(settings).values())
     images = min(each["train"] for each in measured.values())
     least = LEAST_STEPS * max(each["batch_size"] for each in measured.values())
 
@@ -124,7 +124,7 @@ def shrunk(arms, measured, seeds, budget, experiment):
         }
 
     def seconds(some):
-        return seeds * sum(rates.run_seconds(measured[arm], settings) for arm, settings in some.items())
+        return seeds * sum(timing.run_seconds(measured[arm], settings) for arm, settings in some.items())
 
     shortest = min(experiment.shortest, longest)
     for epochs in range(longest, shortest - 1, -1):
@@ -142,7 +142,7 @@ def shrunk(arms, measured, seeds, budget, experiment):
 
 def _shorter(settings, share, images):
     epochs = {"full": "epochs", "subnets": "subnet_epochs"}
-    found = {epochs[network]: max(1, round(share * n)) for network, n in rates.epochs_of(settings).items()}
+    found = {epochs[network]: max(1, round(share * n)) for network, n in timing.epochs_of(settings).items()}
     return dataclasses.replace(settings, train_images=images, **found)
 
 

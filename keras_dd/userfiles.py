@@ -16,7 +16,7 @@ import keras
 from keras.src.backend.common import global_state
 
 from keras_dd.config import UserError
-from keras_dd.deep import deep
+from keras_dd.recursion import deep
 from keras_dd.rules import RULES
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"

@@ -18,9 +18,9 @@ import h5py
 import keras
 
 from keras_dd.config import UserError
-from keras_dd.deep import deep
 from keras_dd.files import replacing
 from keras_dd.graph import image_of
+from keras_dd.recursion import deep
 
 SUFFIX, CARD_SUFFIX = ".weights.h5", ".card.json"
 LARGEST_CARD = 16 * 2**20  # bytes; one of a ResNet-110 has 40,000

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_dd import clocks, comparison, rates, verdict
+from keras_dd import clocks, comparison, timing, verdict
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 
@@ -86,7 +86,7 @@ def test_all_arms_take_the_same_time(settings, budget, epochs):
     assert arms["decomposed"].parts == 2 and arms["paper"].recipe == "paper" and arms["tuned"].recipe == "quick"
     assert {arms[arm].method for arm in ("tuned", "paper")} == {"conventional"} and arms["tuned"].parts == 4
     if budget != 600:  # there, epochs are too long to be exact
-        times = [rates.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in arms.items()]
+        times = [timing.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in arms.items()]
         assert max(times) == min(times)
 
 

@@ -1,11 +1,11 @@
-"""reproduction.py, published.py, rates.py: published numbers beside ours, and what a budget makes of an experiment."""
+"""reproduction.py, published.py, timing.py: published numbers beside ours, and what a budget makes of an experiment."""
 
 import dataclasses
 import json
 
 import pytest
 
-from keras_dd import campaign, pipeline, rates, reproduction
+from keras_dd import campaign, pipeline, reproduction, timing
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
@@ -63,12 +63,12 @@ def test_the_published_ratios_are_those_of_the_published_numbers():
 
 def test_what_a_run_takes():
     conventional = Settings(method="conventional", epochs=2)
-    assert rates.training_seconds(RATES, conventional) == 2 * 100 * 3
-    assert rates.run_seconds(RATES, conventional) == 600 + 7 + 5 + 4 * 10
+    assert timing.training_seconds(RATES, conventional) == 2 * 100 * 3
+    assert timing.run_seconds(RATES, conventional) == 600 + 7 + 5 + 4 * 10
     decomposed = Settings(subnet_epochs=3, epochs=1, train_images=505)
-    assert rates.training_seconds(RATES, decomposed) == 3 * 50 * 1 + 50 * 3
-    assert rates.epochs_of(Settings(recipe="paper")) == {"subnets": 120, "full": 80}
-    assert rates.epochs_of(Settings(recipe="paper", method="conventional")) == {"full": 160}
+    assert timing.training_seconds(RATES, decomposed) == 3 * 50 * 1 + 50 * 3
+    assert timing.epochs_of(Settings(recipe="paper")) == {"subnets": 120, "full": 80}
+    assert timing.epochs_of(Settings(recipe="paper", method="conventional")) == {"full": 160}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_budget_buys_epochs_and_then_images(budget, epochs, images):
     measured = dict.fromkeys(arms, RATES)
     found = reproduction.shrunk(arms, measured, 2, budget, TINY)
     counts = (found["decomposed"].subnet_epochs, found["decomposed"].epochs, found["random"].epochs)
-    taken = 2 * sum(rates.run_seconds(RATES, settings) for settings in found.values())
+    taken = 2 * sum(timing.run_seconds(RATES, settings) for settings in found.values())
     assert taken <= budget and (images is None or taken > 0.97 * budget)
     assert counts == epochs
     if images is None:
@@ -117,7 +117,7 @@ def test_time_left():
 def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     """Stopped in its second run, then in a measurement, asked for otherwise, and at last let go on to its end."""
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
-    monkeypatch.setattr(rates, "STEPS", 2)
+    monkeypatch.setattr(timing, "STEPS", 2)
     where = tmp_path / "campaign"
     begun = []
 
@@ -157,7 +157,7 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     assert f"| sub_net_2 | 81.40 | {100 * reports['decomposed']['subnet_accuracy'][1]:.2f} % |" in text
     assert "train images 64 instead of 128" in text and "left out: large" in text and "here: one seed" in text
     assert (
-        set(found["rates"]["decomposed"]) >= {"full", "subnets", "subnet"} and "subnet" not in found["rates"]["random"]
+        set(found["timing"]["decomposed"]) >= {"full", "subnets", "subnet"} and "subnet" not in found["timing"]["random"]
     )
     [speedup] = [value["ours"][0] for value in found["values"] if value["name"] == "speed-up"]
     assert 0 < speedup < 100

@@ -6,9 +6,9 @@ import keras
 from keras import layers
 
 from keras_dd.config import BLOCKS, SHORTCUTS, WIDTH, unknown
-from keras_dd.deep import deep
 from keras_dd.models.arguments import blocks_a_stack, checked, rescale
 from keras_dd.models.resnet import MAKE_SHORTCUT, batch_norm, conv3x3, stack
+from keras_dd.recursion import deep
 
 PUBLISHED = (20, 56, 110, 668)
 

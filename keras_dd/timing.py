@@ -14,7 +14,7 @@ from keras_dd.job import prepare
 STEPS, ROUNDS, EVALUATIONS = 8, 3, 2
 
 
-class Clock(keras.callbacks.Callback):
+class Stopwatch(keras.callbacks.Callback):
     """Seconds of each epoch of training, and of each evaluation."""
 
     def __init__(self):
@@ -62,7 +62,7 @@ def measure(settings):
 
 
 def _timed(job, fit, networks, each):
-    clock, stage = Clock(), dataclasses.replace(next(iter(job.stages.values())), epochs=ROUNDS)
+    clock, stage = Stopwatch(), dataclasses.replace(next(iter(job.stages.values())), epochs=ROUNDS)
     images = len(getattr(job.dataset, job.evaluated_on))
     evaluation = job.evaluation().take(EVALUATIONS)
     fit(networks, stage, job.batches, STEPS, evaluation, job.devices, [clock])

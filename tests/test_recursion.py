@@ -1,4 +1,4 @@
-"""deep.py: networks of more layers in a row than Python lets functions call one another."""
+"""recursion.py: networks of more layers in a row than Python lets functions call one another."""
 
 import sys
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dd import compose, decompose
-from keras_dd.deep import deep
+from keras_dd.recursion import deep
 from keras_dd.userfiles import load_model
 
 LAYERS = 200
