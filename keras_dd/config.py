@@ -54,7 +54,8 @@ def unknown(kind, name, known):
     """The error for a name that is not among the known ones: `raise unknown("recipe", "quik", RECIPES)`."""
     close = difflib.get_close_matches(str(name).lower(), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return UserError(f"unknown {kind} {name!r}: {hint}Choose one of {', '.join(known)}.")
+    choice = "" if close and len(known) > 20 else f"Choose one of {', '.join(known)}."
+    return UserError(f"unknown {kind} {name!r}: {hint}{choice}".rstrip())
 
 
 def shown(value):

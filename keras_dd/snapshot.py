@@ -118,10 +118,10 @@ class Snapshots(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-        self.steps_before = self.start[1] if epoch == self.start[0] else 0
+        self.steps_before = self.start[1] if self.found else 0
         if self.steps_before:  # the epoch's means, which Keras has set back by now
             self.on_train_begin()
-        self.found, self.start = None, (epoch, 0)
+        self.found = None
 
     def on_train_batch_end(self, batch, logs=None):
         self.stop.waits = True  # from here on there is something to keep

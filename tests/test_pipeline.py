@@ -397,7 +397,7 @@ def test_the_seed_decides_everything_random(few):
 
 def test_a_recipe_that_standardises_gives_networks_that_do(few):
     prepared = job.prepare(Settings(model="fastresnet20", width=4, recipe="fastresnet", block="type2"), dataset=few)
-    assert prepared.settings.crop == 4 and prepared.stages[0].optimizer == "sgd"
+    assert prepared.settings.crop == 4 and prepared.stages["subnets"].optimizer == "sgd"
     assert "stack1_block1_1_bn" in [layer.name for layer in prepared.model.layers]
     for model in (prepared.model, prepared.parts[3]):
         pixels = model.get_layer("rescale")(few.train.images.astype("float32")).numpy()

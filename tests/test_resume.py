@@ -30,7 +30,7 @@ def interrupted(few, tmp_path_factory):
     """(directory of a run that was stopped behind its sub-networks, the network it was given)."""
     network, run_dir = support.network(), tmp_path_factory.mktemp("interrupted") / "run"
 
-    def stop(*args):
+    def stop(*args, **options):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

@@ -18,8 +18,7 @@ def mine(width):
     image = keras.Input((32, 32, 3))
     x = layers.Normalization(mean=[100.0, 120.0, 140.0], variance=[9.0, 16.0, 25.0])(image)
     x = layers.MaxPooling2D(1)(layers.ZeroPadding2D(1)(x))
-    a = layers.Conv2D(width, 3, strides=4, activation="softmax")(x)  # over the channels of its own network
-    a = layers.Dense(width)(a)
+    a = layers.Dense(width, activation="relu")(layers.Conv2D(width, 3, strides=4, activation="tanh")(x))
     b = layers.Conv2D(width, 3, strides=4, dilation_rate=1, use_bias=False)(x)
     b = layers.Rescaling(np.linspace(0.5, 1.5, width).tolist())(b)  # each network has other constants
     b = layers.Activation("tanh")(layers.BatchNormalization(scale=False)(b))
@@ -32,7 +31,7 @@ def mine(width):
 def pooled(width):
     """It begins with a layer that would work on whole numbers, if it were given any."""
     image = keras.Input((32, 32, 3))
-    x = layers.Conv2D(width, 3, strides=4)(layers.AveragePooling2D()(image))
+    x = layers.Conv2D(width, 3, strides=4)(layers.AveragePooling2D(2)(image))
     return keras.Model(image, layers.Dense(10)(layers.GlobalMaxPooling2D()(x)))
 
 
