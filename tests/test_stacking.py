@@ -61,8 +61,8 @@ def step(subnets, groups, boxes):
     with tf.GradientTape() as tape:
         found = [s for g in groups for s in stacking.scores([subnets[k] for k in g], [boxes[k] for k in g])]
         loss = sum(tf.reduce_sum(scores[:, k] ** 2) for k, scores in enumerate(found))
-    gradients = tape.gradient(loss, [subnet.trainable_variables for subnet in subnets])
-    after = [subnet.get_weights() for subnet in subnets]
+    gradients = tape.gradient(loss, [subnets[k].trainable_variables for g in groups for k in g])
+    after = [subnets[k].get_weights() for g in groups for k in g]
     for subnet, weights in zip(subnets, before, strict=True):
         subnet.set_weights(weights)
     return [[scores, *theirs, *moved] for scores, theirs, moved in zip(found, gradients, after, strict=True)]
@@ -75,6 +75,16 @@ def test_each_has_the_numbers_that_it_has_alone(networks):
         for one, other in zip(alone, side_by_side, strict=True):
             for a, b in zip(one, other, strict=True):
                 np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5 * float(np.abs(a).max()))
+
+
+def test_low_precision_stays_low(bfloat16, rng):
+    subnets = Subnetworks(decompose(MODELS["resnet8"](16), 4, overlap=0)).subnets
+    assert subnets[0].get_layer("stem_conv").compute_dtype == "bfloat16" and stacking.sizes_of_groups(subnets) == [4]
+    images = tf.constant(rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8))
+    alone, side_by_side = step(subnets, [[0], [1]], [images] * 2), step(subnets, [[0, 1]], [images] * 2)
+    for (one, *_), (other, *_) in zip(alone, side_by_side, strict=True):
+        assert one.dtype == other.dtype == tf.float32  # the head's
+        np.testing.assert_allclose(other, one, atol=0.05 * float(np.abs(one).max()))
 
 
 def of_width(width, *layers_behind):
