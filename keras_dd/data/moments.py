@@ -1,12 +1,14 @@
 """Mean and variance of images."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from keras_dd.config import REESTIMATION_IMAGES
 from keras_dd.data.splits import Split
 
-AT_ONCE = 1000
+PIXELS = 2**20  # of a channel at once: they are counted as int64
 LEVELS = np.arange(256)
 
 
@@ -18,8 +20,9 @@ def moments(split):
     every = 1 if isinstance(split, Split) else max(1, len(split) // REESTIMATION_IMAGES)
     rows = np.arange(0, len(split), every)
     counts = 0  # how often each channel has each of the 256 values: exact, and quick
-    for start in range(0, len(rows), AT_ONCE):
-        images, _ = split.batch(tf.constant(rows[start : start + AT_ONCE]))
+    at_once = max(1, PIXELS // math.prod(split.image_shape[:2]))
+    for start in range(0, len(rows), at_once):
+        images, _ = split.batch(tf.constant(rows[start : start + at_once]))
         channels = np.moveaxis(images.numpy(), -1, 0)
         counts += np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
     shares = counts / counts.sum(axis=1, keepdims=True)
