@@ -37,7 +37,6 @@ def pooled(width):
 
 NETWORKS = {
     "resnet8": lambda: MODELS["resnet8"](16),
-    "cnn": lambda: MODELS["cnn"](16),
     "mine": lambda: mine(16),
     "pooled": lambda: pooled(16),
 }
@@ -111,6 +110,7 @@ def test_as_many_as_fill_sixteen_channels():
         layers.Dropout(0.5),
         layers.DepthwiseConv2D(3),
         layers.Conv2D(16, 3, groups=8),
+        layers.Conv2D(16, 5),
         layers.Conv2D(16, 3, activity_regularizer="l2"),
         layers.BatchNormalization(trainable=False),
     ],
