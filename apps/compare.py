@@ -93,7 +93,7 @@ def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run,
     settings = Settings(**chosen, epochs=epochs)
     budget = budget or (None if epochs else 600.0)
     with quiet():
-        from keras_dd import comparison, report
+        from keras_dd import comparison, comparison_report, report
 
     if dry_run:
         click.echo(comparison.plan(settings, baselines, seeds, budget, search))
@@ -102,6 +102,6 @@ def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run,
 
     import rich
 
-    for lines in comparison.arm_lines(found), *(comparison.clock_lines(found, b) for b in baselines):
+    for lines in comparison_report.arm_lines(found), *(comparison_report.clock_lines(found, b) for b in baselines):
         rich.print("", report.terminal_table(lines))
     rich.print("", *found["verdict"], f"{run_dir}/comparison.md", sep="\n")

@@ -11,7 +11,7 @@ import statistics
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_dd import pipeline, report, rundir
+from keras_dd import outcome, pipeline, report, rundir
 from keras_dd.config import UserError
 from keras_dd.files import replacing
 
@@ -31,7 +31,7 @@ def folder(path, asked, command):
 
     Raises:
         UserError: a folder that cannot be written, or holds something else.
-        pipeline.Interrupted: for Ctrl-C and SIGTERM, with the way to go on.
+        outcome.Interrupted: for Ctrl-C and SIGTERM, with the way to go on.
     """
     path = Path(path)
     asked = json.loads(json.dumps(asked))
@@ -53,7 +53,7 @@ def folder(path, asked, command):
         yield path
     except KeyboardInterrupt as stop:
         what = f"interrupted; what was finished is in {path}; go on with the same command: {before['command']}"
-        raise pipeline.Interrupted(what, getattr(stop, "code", 130)) from None
+        raise outcome.Interrupted(what, getattr(stop, "code", 130)) from None
 
 
 def once(path, name, make):

@@ -4,14 +4,13 @@ import dataclasses
 import math
 import shutil
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_dd import clocks, confusion, cost, html_report, owndata, report, rundir, snapshot, train
+from keras_dd import confusion, outcome, owndata, report, rundir, snapshot, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
@@ -24,14 +23,6 @@ from keras_dd.recorder import Recorder
 from keras_dd.scalars import Scalars
 from keras_dd.signals import Stop
 from keras_dd.weights_files import save_weights
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM during a run; the message says where what was finished lies, `code` is the exit code."""
-
-    def __init__(self, message, code):
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -134,15 +125,15 @@ def _run(job, command, run_dir, stop, started):
 
     first, last = list(job.stages)[0], list(job.stages)[-1]
     watched = watch(first)  # refuses here, before a report is written, the snapshots of another run
-    results = _opening(job, command, run_dir)
+    results = outcome.opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
-    with _reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
+    with outcome.reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
         model, parts = job.model, None
         if job.parts:
             parts, model = _decomposed(job, results, run_dir, *watched)
             watched = watch(last)
-        with _stage(results, last):
+        with outcome.stage(results, last):
             stage = job.stages[last]
             before = job.stages[first].epochs if parts else 0  # each epoch of a run has its own order of images
             what = "Fine-tuning the composed network" if parts else "Training the full network"
@@ -160,39 +151,39 @@ def _run(job, command, run_dir, stop, started):
                 trained.save(partial)
             save_weights(trained, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
-        with _stage(results, "evaluate"):
+        with outcome.stage(results, "evaluate"):
             answers = predictions(trained, evaluation, max(tops))
             results |= _named("final", job, answers.accuracies(tops))
             results["predictions"] = confusion.summary(answers, job.dataset.classes)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
-    return Result(trained, parts, results, _history(recorders), run_dir)
+    return Result(trained, parts, results, outcome.history(recorders), run_dir)
 
 
 def _decomposed(job, results, run_dir, callbacks, start):
     """(the trained sub-networks, the full network composed of them), with what each of them reaches in `results`."""
     settings, evaluation, tops = job.settings, job.evaluation(), tuple(job.accuracies.values())
     stage, steps = job.stages["subnets"], job.steps_per_epoch
-    with _stage(results, "subnets"):
+    with outcome.stage(results, "subnets"):
         print(f"Training {len(job.parts)} sub-networks at once, {stage.epochs} epochs")
         parts = train.fit_subnets(job.parts, stage, job.batches, steps, evaluation, job.devices, callbacks, start)
         for k, subnet in enumerate(parts, start=1):
             save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
-    with _stage(results, "evaluate"):
+    with outcome.stage(results, "evaluate"):
         results |= _named("subnet", job, subnet_accuracies(parts, evaluation, job.devices, tops))
         results["dead_subnets"] = _dead(results["subnet_accuracy"], job)
         for remark in report.remarks(results):
             print(remark)
-    with _stage(results, "compose"):
+    with outcome.stage(results, "compose"):
         print("Composing the full network")
         composed = compose(parts, job.model, settings.off_diagonal, settings.seed, head_scale=settings.head_scale)
-    with _stage(results, "evaluate"):
+    with outcome.stage(results, "evaluate"):
         results |= _named("composed", job, accuracies(composed, evaluation, tops))
     if not settings.reestimate:
         return parts, composed
-    with _stage(results, "recalibrate"):
+    with outcome.stage(results, "recalibrate"):
         print("Re-estimating its batch-norm statistics")
         recalibrated = reestimate(composed, job.whole_images())
-    with _stage(results, "evaluate"):
+    with outcome.stage(results, "evaluate"):
         results |= _named("recalibrated", job, accuracies(recalibrated, evaluation, tops))
     return parts, recalibrated
 
@@ -224,86 +215,6 @@ def _dead(fractions, job):
     )
 
 
-@contextmanager
-def _reported(results, recorders, run_dir, started, split):
-    """Writes the report, with images of this split, however the run ends.
-
-    If that fails too, as on a full disk, what ended the run is told.
-    """
-
-    def write():
-        seconds = results["seconds"]
-        for stage, recorder in recorders.items():
-            if stage in seconds:  # the clock of a training stage stands still while it is evaluated
-                seconds[stage] += recorder.earlier - recorder.evaluation_seconds
-                seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
-        seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders.values())
-        results["divergences"] = [each for recorder in recorders.values() for each in recorder.divergences]
-        results["clocks"] = clocks.summary(results, _history(recorders))
-        report.write(run_dir, results, _history(recorders))
-        html_report.write(run_dir, results, _history(recorders), split)  # it reads images again, which may be gone
-
-    try:
-        yield
-    except BaseException as ending:
-        where = f"what was finished, with the report, is in {run_dir}"
-        try:
-            write()
-        except (Exception, KeyboardInterrupt) as failure:
-            where = f"what was finished is in {run_dir}, without a report ({failure!r})"
-        if isinstance(ending, KeyboardInterrupt):
-            what = (
-                f"interrupted in stage {results['interrupted']!r}; {where}; go on with keras-dd fit --resume {run_dir}"
-            )
-            raise Interrupted(what, getattr(ending, "code", 130)) from None
-        ending.add_note(where)
-        raise
-    results["interrupted"] = None
-    write()
-
-
 def _named(network, job, fractions):
     """{"final_accuracy": 0.7, "final_top5_accuracy": 0.9}"""
     return dict(zip([f"{network}_{key}" for key in job.accuracies], fractions, strict=True))
-
-
-def _history(recorders):
-    return [row for recorder in recorders.values() for row in recorder.rows]
-
-
-@contextmanager
-def _stage(results, stage):
-    """Times a stage, and names it in the report if the run ends in it or behind it."""
-    start = time.perf_counter()
-    results["interrupted"] = stage
-    try:
-        yield
-    finally:
-        results["seconds"][stage] = results["seconds"].get(stage, 0) + time.perf_counter() - start
-
-
-def _opening(job, command, run_dir):
-    """What can be said of a run before it starts; the keys of the accuracies follow as they are measured."""
-    dataset, settings = job.dataset, dataclasses.asdict(job.settings)
-    networks = {"full": job.model} | ({"subnet": job.parts[0]} if job.parts else {})
-    return {
-        "command": command,
-        "run_dir": str(run_dir),
-        "settings": settings | {"grid": job.settings.grid and list(job.settings.grid)},  # as JSON has it
-        "environment": rundir.environment() | {"devices": list(job.devices)},
-        "dataset": {
-            "name": dataset.name,
-            "train": len(dataset.train),
-            "validation": len(dataset.validation or ()),
-            "test": len(dataset.test),
-            "classes": len(dataset.classes),
-            "image_shape": list(dataset.image_shape),
-            "chance": 1 / len(dataset.classes),
-            "notes": list(dataset.notes),
-        },
-        "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes] if job.parts else [],
-        "parameters": {name: network.count_params() for name, network in networks.items()},
-        "macs": {name: cost.macs(network) for name, network in networks.items()},
-        "evaluated_on": job.evaluated_on,
-        "seconds": {},
-    }

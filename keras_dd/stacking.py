@@ -19,9 +19,8 @@ def sizes_of_groups(subnets):
     """How many networks to train side by side, one after another as they stand: [2, 2], or [1, 1, 1, 1].
 
     As many as fill `LANES` channels with their narrowest convolution, as far as they have the same shapes and only
-    layers that can stand side by side.  Measured on a CPU with such lanes, against branches: ResNet-20 of width 4 and
-    ResNet-8 of width 8 train 1.4 and 1.2 times as fast, but the 5x5 convolutions of `models.cnn` at 0.3 times the speed
-    and with six times the memory, so that kernels of more than 3x3 stand alone.
+    layers that can stand side by side.  `keras-dd bench` measures what it brings.
+    Kernels of more than 3x3 stand alone: side by side, those of `models.cnn` train more slowly and in far more memory.
     """
     filters = [layer.filters for layer in operations(subnets[0]).values() if isinstance(layer, layers.Conv2D)]
     most = LANES // min(filters, default=LANES)

@@ -1,4 +1,4 @@
-"""pipeline.py, job.py, rundir.py: whole runs on real digits, what they leave behind, and how they end."""
+"""pipeline.py, outcome.py, job.py, rundir.py: whole runs on real digits, what they leave behind, and how they end."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ import pytest
 import support
 
 import keras_dd
-from keras_dd import data, job, models, pipeline, report, rundir, train
+from keras_dd import data, job, models, outcome, pipeline, report, rundir, train
 from keras_dd.config import Settings, UserError
 
 FILES = {
@@ -356,7 +356,7 @@ def test_a_report_that_fails_too_does_not_hide_the_failure(few, tmp_path, monkey
 def test_nor_does_it_hide_an_interruption(few, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "write", fails(KeyboardInterrupt))  # Ctrl-C again
     monkeypatch.setattr(train, "fit_subnets", fails(KeyboardInterrupt))
-    with pytest.raises(pipeline.Interrupted, match="interrupted in stage 'subnets'.*without a report"):
+    with pytest.raises(outcome.Interrupted, match="interrupted in stage 'subnets'.*without a report"):
         untrained(support.network(), few, tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_dd import campaign, pipeline, reproduction, timing
+from keras_dd import campaign, outcome, pipeline, reproduction, timing
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
@@ -135,7 +135,7 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "_watch", stop_at(3, pipeline._watch))
-        with pytest.raises(pipeline.Interrupted, match="go on with the same command: keras-dd reproduce tiny") as end:
+        with pytest.raises(outcome.Interrupted, match="go on with the same command: keras-dd reproduce tiny") as end:
             reproduce()
     assert end.value.code == 130
     finished = (where / "runs" / "decomposed-seed0" / "report.json").stat().st_mtime_ns

@@ -13,7 +13,7 @@ import pytest
 import support
 
 import keras_dd
-from keras_dd import pipeline, rundir
+from keras_dd import outcome, pipeline, rundir
 from keras_dd.apps.main import main
 from keras_dd.config import RECIPES, Recipe, Settings, Stage, UserError
 
@@ -35,7 +35,7 @@ def interrupted(few, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "compose", stop)
-        with pytest.raises(pipeline.Interrupted, match=f"go on with keras-dd fit --resume {run_dir}") as ending:
+        with pytest.raises(outcome.Interrupted, match=f"go on with keras-dd fit --resume {run_dir}") as ending:
             keras_dd.fit(network, few, **SETTINGS, run_dir=str(run_dir))
     assert ending.value.code == 130
     return run_dir, network
@@ -62,7 +62,7 @@ def test_conventional_training_goes_on(few, tmp_path, monkeypatch):
 
     network, run_dir = support.network(), tmp_path / "run"
     monkeypatch.setattr(pipeline, "save_weights", stop)
-    with pytest.raises(pipeline.Interrupted, match="interrupted in stage 'baseline'"):
+    with pytest.raises(outcome.Interrupted, match="interrupted in stage 'baseline'"):
         keras_dd.fit(network, few, method="conventional", epochs=1, run_dir=str(run_dir))
     monkeypatch.undo()
     assert (run_dir / "snapshots").exists()

@@ -1,0 +1,73 @@
+"""A comparison as people look at it: tables, Markdown, and accuracy against four clocks.
+
+What is shown is what stands in comparison.json, as `comparison.compare` has found it.
+"""
+
+from keras_dd import clocks, cost, drawing, report, verdict
+
+
+def arm_lines(found):
+    """What was run, as lines of text, the first one the headings."""
+    lines = [("arm", "epochs", "rate", "accuracy", "seconds", "peak memory")]
+    for arm, facts in found["arms"].items():
+        epochs = " + ".join(str(facts["epochs"][name]) for name in ("subnets", "full") if name in facts["epochs"])
+        accuracy, seconds = verdict.spread(facts["final_accuracy"]), verdict.spread(facts["seconds"])
+        stdev = "" if accuracy["stdev"] is None else f" ± {100 * accuracy['stdev']:.2f}"
+        memory = " / ".join(f"{size / cost.MIB:,.0f}" for size in facts["estimated_peak_bytes"].values())
+        cells = f"{100 * accuracy['mean']:.2f}{stdev} %", f"{seconds['mean']:,.0f}", f"{memory} MiB"
+        lines.append((arm, epochs, f"{facts['learning_rate']:g}", *cells))
+    return lines
+
+
+def clock_lines(found, baseline):
+    """What decomposition brings against a baseline, a line a clock."""
+    lines = [(f"against {baseline}", "reached", "as fast", "points at equal time", "at the ends")]
+    for clock, each in found["against"][baseline].items():
+        s = each["summary"]
+        stdev = s["ratio"] and s["ratio"]["stdev"]
+        ratio = "–" if s["ratio"] is None else f"{s['ratio']['mean']:.2f}x" + (f" ± {stdev:.2f}" if stdev else "")
+        reached = f"{s['reached']} of {s['seeds']}"
+        differences = (verdict.points(s[name]) for name in ("difference", "final"))
+        lines.append((clocks.CLOCKS[clock].name, reached, ratio, *differences))
+    return lines
+
+
+NOTES = (
+    "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
+    "time to it over ours; spread: standard deviation over seeds, which are paired.",
+    "peak memory: estimated from the graph, of one sub-network / all at once / the full network.",
+    "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
+    "ideally, for the baseline too.",
+)
+
+
+def markdown(found):
+    """The verdict, the tables and the picture, as Markdown."""
+    tables = [arm_lines(found), *(clock_lines(found, baseline) for baseline in found["against"])]
+    search = [
+        f"Search on held-out training images, {arm}: "
+        + ", ".join(f"{rate}: {100 * accuracy:.2f} %" for rate, accuracy in chosen["tried"].items())
+        + _edge(chosen)
+        for arm, chosen in found["search"].items()
+    ]
+    blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
+    blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _edge(chosen):
+    rates = [float(rate) for rate in chosen["tried"]]
+    at_an_edge = len(rates) > 1 and chosen["learning_rate"] in (min(rates), max(rates))
+    return " (the best is at an edge: a wider --search may find a better one)" if at_an_edge else ""
+
+
+def draw(found, path):
+    """Accuracy against each of the four clocks, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), dpi=150, layout="constrained")
+    for axes, (clock, arms) in zip(figure.subplots(2, 2).flat, found["curves"].items(), strict=True):
+        about = clocks.CLOCKS[clock]
+        drawing.curves(axes, arms, about.unit, "accuracy on the test split")
+        axes.set_title(about.name, loc="left", fontsize=10)
+    figure.savefig(path, format="png")
