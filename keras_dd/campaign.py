@@ -11,7 +11,7 @@ import statistics
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_dd import outcome, pipeline, report, rundir
+from keras_dd import data, outcome, pipeline, report, rundir
 from keras_dd.config import UserError
 from keras_dd.files import replacing
 
@@ -50,7 +50,8 @@ def folder(path, asked, command):
             "began, so ask for the same, or choose another --run-dir"
         )
     try:
-        yield path
+        with data.kept():
+            yield path
     except KeyboardInterrupt as stop:
         what = f"interrupted; what was finished is in {path}; go on with the same command: {before['command']}"
         raise outcome.Interrupted(what, getattr(stop, "code", 130)) from None

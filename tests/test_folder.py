@@ -50,6 +50,18 @@ def test_a_folder_is_read_and_a_fifth_held_out_for_the_test(folder):
     assert np.array_equal(again, mine.test.images) and not np.array_equal(other, mine.test.images)
 
 
+def test_images_that_are_kept_are_read_once(folder):
+    with data.kept():
+        first = data.load(str(folder), seed=1)
+        for file in folder.glob("red/[0-4].png"):
+            file.unlink()
+        with data.kept():
+            again = data.load(str(folder), seed=1)
+        other = data.load(str(folder), seed=1, image_size=8)
+    assert np.array_equal(again.train.images, first.train.images) and len(again.train) == 24
+    assert other.image_shape == (8, 8, 3) and len(other.train) == len(data.load(str(folder), seed=1).train) == 20
+
+
 def test_train_and_test_folders_are_kept_apart(tmp_path):
     for half, size in (("train", 4), ("test", 2)):
         for name, colour in COLOURS.items():

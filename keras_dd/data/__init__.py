@@ -4,6 +4,7 @@
 memory, a `Stream` decodes them as they are drawn; batches of both are the same.
 """
 
+import contextlib
 from pathlib import Path
 
 from keras_dd.config import DATASETS, TEST_SHARE, UserError
@@ -19,11 +20,26 @@ __all__ = [
     "Stream",
     "evaluation_batches",
     "hold_out",
+    "kept",
     "load",
     "moments",
     "steps_per_epoch",
     "training_batches",
 ]
+
+# What `kept` keeps: {how it was asked for: (train, test, classes, notes)}.
+_kept = None
+
+
+@contextlib.contextmanager
+def kept():
+    """Within this context images are read once, however often `load` asks for them: for several runs on one set."""
+    global _kept
+    before, _kept = _kept, {} if _kept is None else _kept
+    try:
+        yield
+    finally:
+        _kept = before
 
 
 def load(
@@ -71,11 +87,12 @@ def load(
     if split != "official" and name != "food101":
         raise UserError(f"split {split!r} is for food101: leave it out.")
     if name == "digits":
-        train, test, classes, notes = digits.load()
+        found = digits.load, ()
     elif is_folder:
-        train, test, classes, notes = folder.load(name, image_size, skip_bad_images)
+        found = folder.load, (name, image_size, skip_bad_images)
     else:
-        train, test, classes, notes = catalog.load(name, data_dir, split, image_size)
+        found = catalog.load, (name, data_dir, split, image_size)
+    train, test, classes, notes = _read(*found)
     name = Path(name).expanduser().resolve().name if is_folder else name
     if test is None:
         train, test = hold_out(train, TEST_SHARE, seed)
@@ -84,3 +101,12 @@ def load(
         )
     train, validation = hold_out(train, validation_split, seed) if validation_split else (train, None)
     return Dataset(name, train, test, validation, classes, notes)
+
+
+def _read(read, asked):
+    if _kept is None:
+        return read(*asked)
+    if (read, asked) not in _kept:
+        _kept.clear()  # one set at a time: they are large
+        _kept[read, asked] = read(*asked)
+    return _kept[read, asked]

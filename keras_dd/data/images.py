@@ -23,8 +23,10 @@ def decode(encoded, shape):
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         side = max(height, width)
         image.draft("L" if channels == 1 else "RGB", (side, side))  # a JPEG decodes faster to 1/2, 1/4 or 1/8
-        image = _eight_bit(ImageOps.exif_transpose(image))
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        ImageOps.exif_transpose(image, in_place=True)
+        image = _eight_bit(image)
+        if image.size != (width, height):  # most sets are of one size, and copies are most of what a small image costs
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))

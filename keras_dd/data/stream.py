@@ -18,7 +18,7 @@ from keras_dd.config import HELD_BYTES
 from keras_dd.data.images import FORMATS, decode
 from keras_dd.data.splits import Split
 
-AT_ONCE = 1024
+AT_ONCE = 256  # rows a thread looks at: a task for each small image would take longer than the image
 
 
 class Source(Protocol):
@@ -106,11 +106,9 @@ def failures(work, rows):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # refuses at the size where Pillow only warns
-        reasons = {}
-        for start in range(0, len(rows), AT_ONCE):  # a hundred thousand futures would take more than the images
-            some = rows[start : start + AT_ONCE]
-            reasons |= zip(some, _threads().map(attempt, some), strict=True)
-    return {row: reason for row, reason in reasons.items() if reason}
+        shares = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
+        found = _threads().map(lambda some: [(row, attempt(row)) for row in some], shares)
+        return {row: reason for some in found for row, reason in some if reason}
 
 
 @functools.cache
