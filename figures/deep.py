@@ -1,6 +1,6 @@
 """What very deep FastResNets cost to build and to train: `python figures/deep.py` writes figures/deep.json.
 
-Depth 668 with every block, and what recomputation saves and costs, there and at depth 56.  Linux only, as memory.py.
+Depth 668 with every block, and what recomputation saves and costs, there and at depth 56.  Linux only.
 Every case runs in a process of its own.
 """
 
@@ -10,8 +10,6 @@ import multiprocessing
 import sys
 import time
 from pathlib import Path
-
-from memory import resident
 
 OUTPUT = Path(__file__).with_suffix(".json")
 BATCH_SIZE, IMAGE_SHAPE, CLASSES = 128, (32, 32, 3), 10
@@ -30,7 +28,7 @@ def measure(depth, block, recomputed, steps):
     """Seconds of each part, and the MiB of the process at its peak, with TensorFlow and Python in them."""
     import numpy as np
 
-    from keras_dd import accelerate, cost, models, optimizer, recompute, train
+    from keras_dd import accelerate, cost, models, optimizer, peak, recompute, train
     from keras_dd.config import FASTRESNET
 
     def timed(work, *args):
@@ -45,7 +43,7 @@ def measure(depth, block, recomputed, steps):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (BATCH_SIZE, *IMAGE_SHAPE), dtype=np.uint8)
     batch = images, random.integers(0, CLASSES, BATCH_SIZE, dtype=np.int32)
-    before = resident("VmRSS")
+    before = peak.resident("VmRSS")
     _, first = timed(network.train_on_batch, *batch)
     each = [timed(network.train_on_batch, *batch)[1] for _ in range(steps)]
     return {
@@ -57,8 +55,8 @@ def measure(depth, block, recomputed, steps):
         "copy with fused batch norm, s": copy,
         "first step with tracing, s": first,
         "steps, s": each,
-        "peak of the process, MiB": resident("VmHWM"),
-        "growth in training, MiB": resident("VmHWM") - before,
+        "peak of the process, MiB": peak.resident("VmHWM") / cost.MIB,
+        "growth in training, MiB": (peak.resident("VmHWM") - before) / cost.MIB,
         "growth as estimated without recomputation, MiB": cost.training_bytes([network], BATCH_SIZE) / cost.MIB,
     }
 

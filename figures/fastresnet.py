@@ -2,7 +2,7 @@
 
 Writes fastresnet.json and fastresnet.png beside this file: seconds a training step, interleaved in one run, with Keras'
 batch norm and with the fused one; the memory of training; and inference with batch norm folded.  The recipe is the
-paper's.  Linux only, as memory.py.  Let nothing else run.
+paper's.  Linux only.  Some 15 minutes; let nothing else run.
 """
 
 import argparse
@@ -14,12 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from memory import resident
-
 OUTPUT = Path(__file__).with_suffix(".json")
 BLOCKS, NORMS = ("basic", "type1", "type2"), ("stock", "fused")
 BATCH_SIZE, WIDTH, STEPS_OF_AN_EPOCH = 128, 16, 390
-STEPS = {20: 8, 56: 3, 110: 2}  # a round
+DEPTHS = (20, 56, 110)
 # Share of the time of an epoch that a block saves against "basic": tables 1 and 2 of the paper.
 PUBLISHED = {
     "type1": {20: 1 - 22.08 / 30.07, 56: 1 - 58.84 / 84.22, 110: 1 - 133.47 / 208.26},
@@ -57,17 +55,17 @@ def saved(seconds, way, reference):
     return statistics.median(1 - a / b for a, b in zip(seconds[way], seconds[reference], strict=True))
 
 
-def training(depth, split, moments, steps, rounds):
-    """Seconds a step of all blocks, with both batch norms, in turn."""
+def training(depth, split, moments, rounds):
+    """Seconds of a step of all blocks, with both batch norms, in turn: what else the machine does meets them alike."""
     from keras_dd import data
 
-    batches = list(data.training_batches(split, BATCH_SIZE, flip=True, crop=4).take(steps))
+    [batch] = data.training_batches(split, BATCH_SIZE, flip=True, crop=4).take(1)
 
     def trained(model):
-        return lambda: [model.train_on_batch(*batch) for batch in batches]
+        return lambda: model.train_on_batch(*batch)
 
     works = {(block, norm): trained(network(depth, block, norm, moments)) for norm in NORMS for block in BLOCKS}
-    seconds = {way: [each / steps for each in taken] for way, taken in in_turn(works, rounds).items()}
+    seconds = in_turn(works, rounds)
     return [
         {
             "depth": depth,
@@ -86,16 +84,15 @@ def memory(case):
     """MiB by which the process grows in two training steps on images of noise; `case` is (depth, block, norm)."""
     import numpy as np
 
+    from keras_dd import cost, peak
+
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (BATCH_SIZE, 32, 32, 3), dtype=np.uint8)
     labels = random.integers(0, 10, BATCH_SIZE, dtype=np.int32)
     depth, block, norm = case
     model = network(depth, block, norm, ([128] * 3, [4000] * 3))
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    for _ in range(2):
-        model.train_on_batch(images, labels)
-    return {"depth": depth, "block": block, "norm": norm, "MiB": round(resident("VmHWM") - before)}
+    grown = peak.growth(lambda: [model.train_on_batch(images, labels) for _ in range(2)])
+    return {"depth": depth, "block": block, "norm": norm, "MiB": round(grown / cost.MIB)}
 
 
 def folded_against_plain(depth, block, images, moments, rounds):
@@ -188,31 +185,30 @@ def draw(results, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--data-dir", help="of TFDS")
-    parser.add_argument("--depths", type=int, nargs="+", default=list(STEPS))
-    parser.add_argument("--steps", type=int, help="a round; by default fewer for deeper networks")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depths", type=int, nargs="+", default=DEPTHS)
+    parser.add_argument("--rounds", type=int, default=12, help="steps, and batches of inference, of each network")
     asked = parser.parse_args()
 
     from keras_dd import data, rundir
 
-    results = {"memory": [], "training": [], "inference": []}
+    results = {"training": [], "inference": [], "memory": []}
 
     def note(kind, row):
         results[kind].append(row)
         print(kind, json.dumps(row), flush=True)
 
+    dataset = data.load("cifar10", asked.data_dir)
+    moments, images = data.moments(dataset.train), dataset.test.images[: 2 * BATCH_SIZE]
+    for depth in asked.depths:
+        for row in training(depth, dataset.train, moments, asked.rounds):
+            note("training", row)
+        for block in BLOCKS:
+            note("inference", folded_against_plain(depth, block, images, moments, asked.rounds))
     cases = itertools.product(asked.depths, BLOCKS, NORMS)
     # Two at once, each in a new process: that takes less time, and what a process grows by is its own.
     with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=1) as processes:
         for row in processes.imap(memory, cases):
             note("memory", row)
-    dataset = data.load("cifar10", asked.data_dir)
-    moments, images = data.moments(dataset.train), dataset.test.images[: 2 * BATCH_SIZE]
-    for depth in asked.depths:
-        for row in training(depth, dataset.train, moments, asked.steps or STEPS.get(depth, 1), asked.rounds):
-            note("training", row)
-        for block in BLOCKS:
-            note("inference", folded_against_plain(depth, block, images, moments, 3 * asked.rounds))
     about = {
         "command": " ".join(["python figures/fastresnet.py", *sys.argv[1:]]),
         "batch_size": BATCH_SIZE,

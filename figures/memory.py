@@ -1,6 +1,6 @@
 """Measure training's memory against `cost.training_bytes`: `python figures/memory.py` writes figures/memory.json.
 
-Linux only, for the peak is the VmHWM of /proc.  Every case runs in a process of its own.
+Linux only.  Every case runs in a process of its own.
 """
 
 import json
@@ -41,7 +41,7 @@ def measure(model, width, batch_size, at_once):
     """MiB by which the process grows in training: from the built networks and the loaded images to the peak."""
     import numpy as np
 
-    from keras_dd import data, train
+    from keras_dd import cost, data, peak, train
     from keras_dd.config import Stage
     from keras_dd.recorder import Recorder
 
@@ -50,19 +50,12 @@ def measure(model, width, batch_size, at_once):
     images = random.integers(0, 256, (batch_size, *IMAGE_SHAPE), dtype=np.uint8)
     split = data.Split(images, random.integers(0, CLASSES, batch_size, dtype=np.int32))
     rest = Stage(STEPS, 1e-3), lambda *start: data.training_batches(split, batch_size, crop=4), 1, None, ("CPU:0",)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     if at_once == 1:
-        train.fit_full(nets[0], *rest, [Recorder(["full"], "test")])
+        grown = peak.growth(lambda: train.fit_full(nets[0], *rest, [Recorder(["full"], "test")]))
     else:
-        train.fit_subnets(nets, *rest, [Recorder([f"subnet {k}" for k in range(at_once)], "test")])
-    return resident("VmHWM") - before
-
-
-def resident(key):
-    """MiB of this process: "VmRSS" now, "VmHWM" at the peak."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)]
-    return int(line.split()[1]) / 2**10
+        recorder = Recorder([f"subnet {k}" for k in range(at_once)], "test")
+        grown = peak.growth(lambda: train.fit_subnets(nets, *rest, [recorder]))
+    return grown / cost.MIB
 
 
 def main():

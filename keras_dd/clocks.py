@@ -17,11 +17,8 @@ Measured: all of `one-device`, and what is neither divided nor multiplied (on D 
 share it equally and without loss, so that one alone, which is then as long as the longest, takes its share of their
 time; and that data-parallel training is K times as fast on K devices, with no time for what they send to each other.
 Where sub-networks leave cores idle unless they run at once (`keras-dd bench` measures that), the truth is later than
-the clock; where devices have to talk, it is later for `linked`.  A report whose "alone_share" says what a step of one
-sub-network alone takes of that of all at once, measured, has that in the place of the ideal share.
-
-`report["alone_share"]`, where a campaign has measured it, takes the place of that share: the seconds of a step of one
-sub-network alone over those of a step of all of them.
+the clock; where devices have to talk, it is later for `linked`.  A campaign's report has an "alone_share" in the place
+of the ideal share: what a step of one sub-network alone takes of that of all at once, measured.
 
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 
-from keras_dd import campaign, clocks, comparison_report, rundir, timing, verdict
+from keras_dd import campaign, clocks, comparison_report, peak, rundir, timing, verdict
 from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
@@ -40,6 +40,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines))
         arms = arms_of(settings, baselines, budget, measured)
+        peaks = campaign.once(folder, "memory", lambda: _peaks(arms, measured))
         trials, finals = trials_of(arms, search), finals_of(arms, seeds)
         expected = functools.partial(_expected, measured)
         searched = campaign.run(folder, trials, command, expected, later=finals.values())
@@ -55,7 +56,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
             "verdict": [],
             "seeds": seeds,
             "budget": budget,
-            "arms": {arm: _facts(arm, arms[arm], results[arm], measured) for arm in arms},
+            "arms": {arm: _facts(arm, arms[arm], results[arm], measured, peaks) for arm in arms},
             "search": chosen,
             "against": {baseline: _against(curves, baseline) for baseline in baselines},
             "curves": curves,
@@ -99,6 +100,13 @@ def measure(settings, baselines):
     if "paper" in baselines:
         found["paper"] = timing.measure(_conventional(settings, "paper"))
     return found
+
+
+def _peaks(arms, measured):
+    """{arm: what `peak.of_training` gives} for those arms whose training was timed."""
+    print("Measuring the memory of each kind of training", flush=True)
+    about = measured[OURS]
+    return {arm: peak.of_training(arms[arm], about["image_shape"], about["classes"]) for arm in measured}
 
 
 def _conventional(settings, recipe):
@@ -218,9 +226,9 @@ def _against(curves, baseline):
     return found
 
 
-def _facts(arm, settings, runs, measured):
+def _facts(arm, settings, runs, measured, peaks):
     """What was run, and where it ended."""
-    memory = measured["paper" if arm == "paper" else OURS]
+    measured, peaks = (found["paper" if arm == "paper" else OURS] for found in (measured, peaks))
     networks = ("subnet", "subnets", "full") if arm == OURS else ("full",)
     rate = settings.learning_rate
     rate = RECIPES[settings.recipe].baseline.learning_rate if rate is None and arm != OURS else rate
@@ -232,7 +240,8 @@ def _facts(arm, settings, runs, measured):
         "learning_rate": rate,
         "final_accuracy": [run["final_accuracy"] for run, _ in runs],
         "seconds": [sum(run["seconds"].get(stage, 0) for stage in stages) for run, _ in runs],
-        "estimated_peak_bytes": {network: memory[network]["bytes"] for network in networks},
+        "estimated_peak_bytes": {network: measured[network]["bytes"] for network in networks},
+        "peak_bytes": {network: peaks[network] for network in networks if network in peaks},
     }
 
 

@@ -13,7 +13,8 @@ def arm_lines(found):
         epochs = " + ".join(str(facts["epochs"][name]) for name in ("subnets", "full") if name in facts["epochs"])
         accuracy, seconds = verdict.spread(facts["final_accuracy"]), verdict.spread(facts["seconds"])
         stdev = "" if accuracy["stdev"] is None else f" ± {100 * accuracy['stdev']:.2f}"
-        memory = " / ".join(f"{size / cost.MIB:,.0f}" for size in facts["estimated_peak_bytes"].values())
+        peaks = facts["peak_bytes"] or facts["estimated_peak_bytes"]
+        memory = " / ".join(f"{peaks[name] / cost.MIB:,.0f}" for name in facts["estimated_peak_bytes"])
         cells = f"{100 * accuracy['mean']:.2f}{stdev} %", f"{seconds['mean']:,.0f}", f"{memory} MiB"
         lines.append((arm, epochs, f"{facts['learning_rate']:g}", *cells))
     return lines
@@ -35,7 +36,8 @@ def clock_lines(found, baseline):
 NOTES = (
     "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
     "time to it over ours; spread: standard deviation over seeds, which are paired.",
-    "peak memory: estimated from the graph, of one sub-network / all at once / the full network.",
+    "peak memory: of one sub-network / all at once / the full network, on top of Python, TensorFlow and the images: "
+    "measured, as what a process grows by that trains it (where there is no /proc, estimated from the graph).",
     "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
     "ideally, for the baseline too.",
 )

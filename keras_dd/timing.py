@@ -40,16 +40,18 @@ def measure(settings):
         settings: of the run; the data set and the networks are loaded and built, nothing is written.
 
     Returns:
-        Plain JSON: "train", "evaluated" (numbers of images), "batch_size", "set_up" (seconds of loading and building),
-        and for each of "full" and, by decomposition, "subnets" (K at once) and "subnet" (one alone): "step" and
-        "evaluation" (seconds of one step, of the whole split), "set_up" (seconds of tracing) and "bytes" (peak memory
-        of training, as `cost.training_bytes` estimates it).
+        Plain JSON: "train", "evaluated" (numbers of images), "image_shape", "classes" (their number), "batch_size",
+        "set_up" (seconds of loading and building), and for each of "full" and, by decomposition, "subnets" (K at once)
+        and "subnet" (one alone): "step" and "evaluation" (seconds of one step, of the whole split), "set_up" (seconds
+        of tracing) and "bytes" (peak memory of training, as `cost.training_bytes` estimates it).
     """
     started = time.perf_counter()
     job = prepare(settings)
     found = {
         "train": len(job.dataset.train),
         "evaluated": len(getattr(job.dataset, job.evaluated_on)),
+        "image_shape": job.dataset.image_shape,
+        "classes": len(job.dataset.classes),
         "batch_size": job.settings.batch_size,
         "set_up": time.perf_counter() - started,
         "full": _timed(job, train.fit_full, job.model, [job.model]),

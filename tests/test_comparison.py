@@ -64,6 +64,7 @@ def test_a_difference_is_clear_beyond_what_seeds_make_of_it():
 
 
 STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 0.0}
+STEPS |= {"image_shape": [32, 32, 1], "classes": 10}
 MEASURED = {name: {"step": step, "evaluation": 1.0, "set_up": 0.0, "bytes": 1} for name, step in (("full", 3.0),)}
 MEASURED |= {"subnets": MEASURED["full"] | {"step": 1.5}, "subnet": MEASURED["full"] | {"step": 0.75}}
 MEASURED = {"decomposed": STEPS | MEASURED, "paper": STEPS | {"full": MEASURED["full"] | {"step": 2.0}}}
@@ -142,6 +143,10 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert unlinked["tuned"] == one["tuned"]
     saved = (1 - 0.75 / 1.5) * reports["decomposed"]["seconds"]["subnets"]
     assert one["decomposed"][0][-1][0] - unlinked["decomposed"][0][-1][0] == pytest.approx(saved)
+    peaks = found["arms"]["decomposed"]["peak_bytes"]  # measured, each in a process of its own
+    assert 2**20 < peaks["subnet"] < 2**30 and 2**20 < peaks["full"] < 2**30
+    assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
+    assert f"{peaks['full'] / 2**20:,.0f} MiB" in said
     assert (where / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
     made = {path: path.stat().st_mtime_ns for path in where.glob("runs/*/report.json")}
