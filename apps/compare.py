@@ -104,4 +104,4 @@ def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run,
 
     for lines in comparison_report.arm_lines(found), *(comparison_report.clock_lines(found, b) for b in baselines):
         rich.print("", report.terminal_table(lines))
-    rich.print("", *found["verdict"], f"{run_dir}/comparison.md", sep="\n")
+    rich.print("", *found["verdict"], f"{run_dir}/comparison.html", sep="\n")

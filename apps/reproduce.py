@@ -56,7 +56,7 @@ def reproduce(context, name, scale, budget, seeds, run_dir, **common):
     if budget and scale == "full":
         raise UserError("a full-scale experiment has no budget: leave out --budget, or choose --scale small")
     with quiet():
-        from keras_dd import report, reproduction
+        from keras_dd import report, reproduction, reproduction_report
 
     budget = (budget or 1800) if scale == "small" else None
     run_dir = run_dir or f"runs/{name}-{scale}"
@@ -64,8 +64,8 @@ def reproduce(context, name, scale, budget, seeds, run_dir, **common):
 
     import rich
 
-    for line in reproduction.head(found):
+    for line in reproduction_report.head(found):
         click.echo(line)
     if found["values"]:
-        rich.print("", report.terminal_table(reproduction.lines(found)))
-    rich.print("", f"{run_dir}/reproduction.md", sep="\n")
+        rich.print("", report.terminal_table(reproduction_report.lines(found)))
+    rich.print("", f"{run_dir}/reproduction.html", sep="\n")

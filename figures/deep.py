@@ -68,16 +68,14 @@ def main():
 
     from keras_dd import rundir
 
-    results = []
+    about = {"command": " ".join(["python figures/deep.py", *sys.argv[1:]]), "batch_size": BATCH_SIZE, "width": 16}
+    about |= {"environment": rundir.environment(), "results": []}
     for case in CASES:
         if case[0] <= deepest:
             with multiprocessing.get_context("spawn").Pool(1) as process:
-                results.append(process.apply(measure, case))
-            print(json.dumps(results[-1]), flush=True)
-    about = {"command": " ".join(["python figures/deep.py", *sys.argv[1:]]), "batch_size": BATCH_SIZE, "width": 16}
-    OUTPUT.write_text(
-        json.dumps(about | {"environment": rundir.environment(), "results": results}, indent=2) + "\n", encoding="utf-8"
-    )
+                about["results"].append(process.apply(measure, case))
+            print(json.dumps(about["results"][-1]), flush=True)
+            OUTPUT.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")  # each takes minutes
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Write the README's tables from the committed results: `python figures/tables.py`.
 
-Each table stands between `<!-- name -->` and `<!-- /name -->`; the numbers are those of figures/*/report.json and of
-figures/bench.json.
+Each table stands between `<!-- name -->` and `<!-- /name -->`; the numbers are those of the JSON files in this folder.
 """
 
 import json
 import statistics
 from pathlib import Path
+
+from keras_dd import reproduction_report, verdict
+from keras_dd.report import markdown_table
 
 FIGURES = Path(__file__).parent
 README = FIGURES.parent / "README.md"
@@ -33,9 +35,46 @@ def runs():
     return "\n".join(lines)
 
 
+def comparisons():
+    """The verdict of each committed comparison, and one row for each of its baselines."""
+    verdicts = []
+    lines = [
+        "| campaign, seeds | baseline | ours, % | its, % | points, one device | linked | no link | FLOPs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(FIGURES.glob("*/comparison.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        name = f"[{path.parent.name}](figures/{path.parent.name}/comparison.md)"
+        verdicts += [f"- {name}: {sentence}" for sentence in found["verdict"]]
+        for baseline, clocks in found["against"].items():
+            ends = [_spread(found["arms"][arm]["final_accuracy"]) for arm in ("decomposed", baseline)]
+            gains = [verdict.points(each["summary"]["difference"]) for each in clocks.values()]
+            lines.append("| " + " | ".join([f"{name}, {found['seeds']}", baseline, *ends, *gains]) + " |")
+    return "\n".join([*verdicts, "", *lines])
+
+
+def reproductions():
+    """The committed reproductions: published numbers beside ours, with what was shrunk."""
+    blocks = []
+    for path in sorted(FIGURES.glob("*/reproduction.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        first, *rest = reproduction_report.head(found)
+        name = f"[{first}](figures/{path.parent.name}/reproduction.md)"
+        blocks.append(f"{name}; {'; '.join(rest)}:\n\n{markdown_table(reproduction_report.lines(found))}")
+    return "\n\n".join(blocks)
+
+
+def _spread(fractions):
+    """Mean and standard deviation in percent."""
+    found = verdict.spread(fractions)
+    return f"{100 * found['mean']:.2f}" + (f" ± {100 * found['stdev']:.2f}" if found["stdev"] is not None else "")
+
+
 def commands():
-    """The exact commands of the committed runs."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FIGURES.glob("*/report.json"))]
+    """The exact commands of the committed runs and campaigns."""
+    kinds = ("report", "comparison", "reproduction")
+    files = [path for kind in kinds for path in sorted(FIGURES.glob(f"*/{kind}.json"))]
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return "\n".join(["```bash", *(report["command"] for report in reports), "```"])
 
 
@@ -54,15 +93,37 @@ def bench():
     return "\n".join(lines)
 
 
+def fastresnet():
+    """One row a block and depth: what it saves against the basic block, as published and as measured."""
+    measured = json.loads((FIGURES / "fastresnet.json").read_text(encoding="utf-8"))
+    saved = {(row["block"], row["depth"], row["norm"]): row["saved"] for row in measured["training"]}
+    published = {(row["block"], row["depth"]): row["published"] for row in measured["training"]}
+    held = {(row["block"], row["depth"], row["norm"]): row["MiB"] for row in measured["memory"]}
+    faster = {(row["block"], row["depth"]): row["speed-up"] for row in measured["inference"]}
+    lines = [
+        f"```bash\n{measured['command']}\n```\n",
+        "| against basic | time saved: published | Keras' norm | fused | memory saved, fused | inference, folded |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for block, depth in sorted(published):
+        cells = [published[block, depth], *(saved[block, depth, norm] for norm in ("stock", "fused"))]
+        cells.append(1 - held[block, depth, "fused"] / held["basic", depth, "fused"])
+        cells = ["–" if block == "basic" or cell is None else f"{100 * cell:.1f} %" for cell in cells]
+        lines.append("| " + " | ".join([f"{block}, depth {depth}", *cells, f"{faster[block, depth]:.2f}x"]) + " |")
+    return "\n".join(lines)
+
+
 def filled(text):
     """`text` with its tables as the results have them now."""
-    for table in (runs, commands, bench):
+    for table in TABLES:
         begin, end = f"<!-- {table.__name__} -->\n", f"<!-- /{table.__name__} -->"
         before, rest = text.split(begin)
         _, behind = rest.split(end)
         text = f"{before}{begin}{table()}\n{end}{behind}"
     return text
 
+
+TABLES = runs, comparisons, reproductions, commands, bench, fastresnet
 
 if __name__ == "__main__":
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")

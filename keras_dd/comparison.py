@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 
-from keras_dd import campaign, clocks, comparison_report, peak, rundir, timing, verdict
+from keras_dd import campaign, clocks, comparison_report, html_campaign, peak, rundir, timing, verdict
 from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
@@ -17,7 +17,7 @@ OURS = "decomposed"
 
 
 def compare(settings, baselines, seeds, budget, search, run_dir, command):
-    """Make the runs of a comparison, as far as they are not made, and write comparison.json, .md and .png.
+    """Make the runs of a comparison, as far as they are not made, and write comparison.json, .md, .html, .png.
 
     Args:
         settings: `Settings` of the run by decomposition; with `epochs` (those of the baselines) or `subnet_epochs`
@@ -74,6 +74,8 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
             comparison_report.draw(found, partial)
         with replacing(folder / "comparison.md") as partial:
             partial.write_text(comparison_report.markdown(found), encoding="utf-8")
+        with replacing(folder / "comparison.html") as partial:
+            partial.write_text(html_campaign.comparison(found), encoding="utf-8")
     return found
 
 
@@ -106,7 +108,7 @@ def _peaks(arms, measured):
     """{arm: what `peak.of_training` gives} for those arms whose training was timed."""
     print("Measuring the memory of each kind of training", flush=True)
     about = measured[OURS]
-    return {arm: peak.of_training(arms[arm], about["image_shape"], about["classes"]) for arm in measured}
+    return {arm: peak.of_training(arms[arm], about["image_shape"], about["classes"]) for arm in arms if arm in measured}
 
 
 def _conventional(settings, recipe):

@@ -33,6 +33,21 @@ def clock_lines(found, baseline):
     return lines
 
 
+def seed_lines(found):
+    """The accuracy that each run ends with, as lines of text, the first one the headings."""
+    arms = {arm: facts["final_accuracy"] for arm, facts in found["arms"].items()}
+    seeds = zip(*arms.values(), strict=True)
+    return [("seed", *arms), *((str(n), *(f"{100 * a:.2f} %" for a in each)) for n, each in enumerate(seeds))]
+
+
+def search_lines(found):
+    """What the search has tried for each arm, a table each, as lines of text, the first one the headings."""
+    return [
+        [(f"rate, {arm}", "held-out"), *((rate, f"{100 * accuracy:.2f} %") for rate, accuracy in each["tried"].items())]
+        for arm, each in found["search"].items()
+    ]
+
+
 NOTES = (
     "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
     "time to it over ours; spread: standard deviation over seeds, which are paired.",

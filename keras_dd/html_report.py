@@ -1,18 +1,14 @@
-"""A run as one page, report.html: no script, no network, nothing beside it; it opens from the disk.
+"""A run as one page, report.html."""
 
-Everything is drawn here.  The four clocks and the light and dark colours are radio buttons, between which CSS switches.
-"""
-
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from keras_dd import clocks, html_answers
 from keras_dd import report as reporting
 from keras_dd.files import replacing
 from keras_dd.html_charts import Line, chart, ticks
+from keras_dd.html_page import by_clock, document, origin, style
 from keras_dd.html_pictures import images_of, picture
-from keras_dd.markup import join, table, tag
+from keras_dd.markup import table, tag
 
 COMPARE = "What this gains over conventional training one run cannot tell: keras-dd compare measures it."
 SIDE = 256  # pixels of the image with the boxes, at most
@@ -39,12 +35,11 @@ def page(report, history, split=None):
         html_answers.examples(report, split),
         _origin(report, history),
     )
-    template = resources.files("keras_dd").joinpath("report.html").read_text(encoding="utf-8")
-    title = reporting.headline(report)
-    head = tag("h1", title), tag("p", verdict(report, history), class_="verdict")
     notices = [*reporting.remarks(report), *report["dataset"].get("notes", ())]
-    head += (tag("ul", [tag("li", notice) for notice in notices], class_="notices") if notices else None,)
-    return Template(template).substitute(title=join(title), head=join(*head), sections=join(*filter(None, sections)))
+    said = tag("p", verdict(report, history), class_="verdict")
+    notices = tag("ul", [tag("li", notice) for notice in notices], class_="notices") if notices else None
+    same = "report.md, report.json, history.csv"
+    return document("run", reporting.headline(report), [said, notices], sections, same)
 
 
 def verdict(report, history):
@@ -86,23 +81,12 @@ def _against_time(report, history):
     """Accuracy against each of the four clocks."""
     if not history:
         return None
-    charts, choices = [], []
-    for number, (key, clock) in enumerate(clocks.CLOCKS.items()):
-        choice = tag("input", type="radio", name="clock", id=f"clock-{key}", checked=True if number == 0 else None)
-        choices.append(tag("label", choice, tag("span", clock.name), class_="choice"))
+    charts = {}
+    for key, clock in clocks.CLOCKS.items():
         about = f"{clock.about} {_arrival(report, history, key)}"
         about += f" K is {report['settings']['parts']}." if "K" in clock.name else ""
-        caption = tag("figcaption", tag("strong", clock.name), ". ", about)
-        charts.append(tag("figure", _clock_chart(report, history, key), caption, class_=f"clock {key}"))
-    legend = tag("legend", "Clock")
-    return tag(
-        "section",
-        tag("h2", "Accuracy against time"),
-        tag("fieldset", legend, tag("div", choices, class_="choices")),
-        charts,
-        tag("p", COMPARE, class_="about") if report["boxes"] else None,
-        class_="by-clock",
-    )
+        charts[key] = _clock_chart(report, history, key), about
+    return by_clock(charts, tag("p", COMPARE, class_="about") if report["boxes"] else None)
 
 
 def _clock_chart(report, history, clock):
@@ -120,7 +104,7 @@ def _clock_chart(report, history, clock):
         Line(
             [point[:2] for point in runs[f"subnet {k}"]],
             [f"sub-network {k}, epoch {epoch}: {_percent(accuracy)}" for _, accuracy, epoch in runs[f"subnet {k}"]],
-            _style(k),
+            style(k),
         )
         for k in range(1, len(report["boxes"]) + 1)
         if f"subnet {k}" in runs
@@ -211,7 +195,7 @@ def _subnetworks(report, history, split):
         return chart(lines, epochs + 0.3, top, label, x_ticks, y_ticks)
 
     found = [
-        card(f"sub-network {k}", box, accuracy, stages.get(f"subnet {k}", []), _style(k))
+        card(f"sub-network {k}", box, accuracy, stages.get(f"subnet {k}", []), style(k))
         for k, (box, accuracy) in enumerate(reporting.parts(report), start=1)
     ]
     if "finetune" in stages:
@@ -245,17 +229,7 @@ def _numbers(report, history):
 
 def _origin(report, history):
     tables = reporting.tables(report, history)
-    return tag(
-        "section",
-        tag("h2", "How to get it again"),
-        tag("pre", tag("code", [(tag("span", word), " ") for word in report["command"].split(" ")])),
-        [tag("details", tag("summary", name), table(tables[name.lower()])) for name in ("Settings", "Environment")],
-    )
-
-
-def _style(part):
-    """Six colours, then the same ones dashed, then dotted, as in curves.png."""
-    return f"part-{(part - 1) % 6 + 1} dash-{(part - 1) // 6 % 3}"
+    return origin(report["command"], {name: tables[name.lower()] for name in ("Settings", "Environment")})
 
 
 def _duration(seconds):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Value:
-    """A published number, as it was printed, and the `measure` of our runs (see `reproduction.MEASURES`) beside it.
+    """A published number, as it was printed, and the `measure` of our runs (see `measures.MEASURES`) beside it.
 
     `arm` names the runs; a measure of two arms takes the other one from `against`.
     """

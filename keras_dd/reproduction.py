@@ -3,30 +3,25 @@
 import dataclasses
 import json
 import re
-import statistics
 import time
 
-import numpy as np
-
-from keras_dd import campaign, clocks, drawing, featuremaps, rundir, timing
+from keras_dd import campaign, featuremaps, html_campaign, reproduction_report, rundir, timing
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
+from keras_dd.measures import MEASURES
 from keras_dd.published import EXPERIMENTS
-from keras_dd.report import markdown_table as tabulated
 
 # A shrunk run has this many steps an epoch at least.
 LEAST_STEPS = 5
 # Settings that change where runs work, and nothing of what was published.
 WHERE = ("data_dir", "devices")
 SPARE = 0.95  # of a budget is planned for
-# What is called the end of a curve, in accuracy.
-NEAR = 0.01
 # Of the test split, whose feature maps are drawn.
 IMAGES = 4
 
 
 def reproduce(name, scale, budget, seeds, run_dir, command, **common):
-    """Make the runs of an experiment, as far as they are not made, and write reproduction.json, .md and curves.png.
+    """Make the runs of an experiment, as far as they are not made, and write reproduction.json, .md and .html.
 
     Args:
         name: of `published.EXPERIMENTS`.
@@ -93,9 +88,11 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         with replacing(folder / "reproduction.json") as partial:
             partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         with replacing(folder / "reproduction.md") as partial:
-            partial.write_text(markdown(found), encoding="utf-8")
+            partial.write_text(reproduction_report.markdown(found), encoding="utf-8")
         with replacing(folder / "curves.png") as partial:
-            draw(results, experiment.about, partial)
+            reproduction_report.draw(results, experiment.about, partial)
+        with replacing(folder / "reproduction.html") as partial:
+            partial.write_text(html_campaign.reproduction(found, folder), encoding="utf-8")
     return found
 
 
@@ -173,49 +170,6 @@ def _timed_alone(report, history, measured):
     return report, history
 
 
-# Measures: a number of one run, or of a run and the run of the same seed that it is compared with.
-
-
-def _composed(report, kind):
-    """With batch norm re-estimated, where it was."""
-    return report.get(f"recalibrated_{kind}", report[f"composed_{kind}"])
-
-
-def _hours(report, history):
-    return max(clocks.positions(report, history, "unlinked")) / 3600
-
-
-def _epoch(report, history):
-    """Without the first one, which traces."""
-    last = [row["seconds"] for row in history if row["stage"] in ("finetune", "baseline")]
-    return statistics.median(np.diff(last)) if len(last) > 1 else last[0]
-
-
-def _converged(report, history):
-    last = [row for row in history if row["stage"] in ("finetune", "baseline")]
-    accuracies = [row[f"{report['evaluated_on']}_accuracy"] for row in last]
-    return next(epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= accuracies[-1] - NEAR)
-
-
-PERCENT, SECONDS, RATIO = "{:.2f} %", "{:.2f}", "{:.2f}x"
-MEASURES = {
-    "accuracy": (PERCENT, lambda report, history: 100 * report["final_accuracy"]),
-    "top-5 accuracy": (PERCENT, lambda report, history: 100 * report["final_top5_accuracy"]),
-    "accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "accuracy")),
-    "top-5 accuracy as composed": (PERCENT, lambda report, history: 100 * _composed(report, "top5_accuracy")),
-    "error": (PERCENT, lambda report, history: 100 - 100 * report["final_accuracy"]),
-    "seconds an epoch": (SECONDS, _epoch),
-    "epochs to converge": ("{:.1f}", _converged),
-    "hours on K devices without a link": ("{:.3f}", _hours),
-    "time saved": ("{:.1f} %", lambda run, other: 100 - 100 * _epoch(*run) / _epoch(*other)),
-    "speed-up on K devices without a link": (RATIO, lambda run, other: _hours(*other) / _hours(*run)),
-}
-MEASURES |= {
-    f"accuracy of sub-network {k}": (PERCENT, lambda report, history, k=k: 100 * report["subnet_accuracy"][k - 1])
-    for k in (1, 2, 3, 4)
-}
-
-
 def _is_there(value, results):
     return value.arm in results and (value.against is None or value.against in results)
 
@@ -230,59 +184,3 @@ def _beside(value, results):
         else [measure(*pair) for pair in zip(runs, results[value.against], strict=True)]
     )
     return dataclasses.asdict(value) | {"ours": ours}
-
-
-def lines(found):
-    """The table of `reproduce` as text, the first line the headings."""
-    return [
-        ("value", "published", f"here, {found['scale']} scale"),
-        *((value["name"], value["published"], _mean(value)) for value in found["values"]),
-    ]
-
-
-def _mean(value):
-    text, _ = MEASURES[value["measure"]]
-    number, _, unit = text.partition("}")
-    mean = (number + "}").format(statistics.mean(value["ours"]))
-    spread = f" ± {(number + '}').format(statistics.stdev(value['ours']))}" if len(value["ours"]) > 1 else ""
-    return mean + spread + unit
-
-
-def head(found):
-    """What has to be known of the table, a sentence a line."""
-    seeds = found["seeds"]
-    return [
-        found["about"],
-        "shrunk, so that the two columns are not to be compared number by number: " + "; ".join(found["shrunk"])
-        if found["shrunk"]
-        else "at full scale",
-        *([f"left out: {', '.join(found['left_out'])}"] if found["left_out"] else []),
-        f"here: mean ± standard deviation of {seeds} seeds" if seeds > 1 else "here: one seed",
-    ]
-
-
-def markdown(found):
-    """The table with its head, the command and the curves, as Markdown."""
-    first, *rest = head(found)
-    notes = "\n".join(f"- {line}" for line in rest)
-    tables = [tabulated(lines(found))] if found["values"] else []
-    pictures = (f"![]({picture})" for picture in ("curves.png", *found["pictures"]))
-    return "\n\n".join([f"# {first}", f"```\n{found['command']}\n```", notes, *tables, *pictures]) + "\n"
-
-
-def draw(results, title, path):
-    """Test accuracy against epochs of the full network, all seeds thin and their mean thick."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), dpi=160, layout="constrained")
-    axes = figure.subplots()
-    arms = {}
-    for arm, runs in results.items():
-        for report, history in runs:
-            rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
-            points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
-            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
-            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
-    drawing.curves(axes, arms, "epochs of the full network", "accuracy on the test split")
-    axes.set_title(title, loc="left", fontsize=10)
-    figure.savefig(path, format="png")

@@ -1,6 +1,7 @@
 """What the tests of networks share: random weights, random batch-norm statistics, and the mean that composing keeps."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,23 @@ def folder(tmp_path, monkeypatch):
     before = state()
     yield tmp_path
     assert state() == before
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium that knows no network."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if not chromium or not driver:
+        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    where = tmp_path_factory.mktemp("chromium")
+    quiet = "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run", "disable-quic"
+    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"user-data-dir={where}", *quiet):
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    try:
+        yield browser
+    finally:
+        browser.quit()

@@ -125,7 +125,7 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert not end.value.code
     found = json.loads((where / "comparison.json").read_text())
     assert found["command"] == f"keras-dd {line}"
-    for text in (said, (where / "comparison.md").read_text()):
+    for text in (said, *((where / f"comparison.{kind}").read_text() for kind in ("md", "html"))):
         for sentence in found["verdict"]:
             assert sentence in " ".join(text.split())
         for clock in clocks.CLOCKS.values():

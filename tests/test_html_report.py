@@ -2,12 +2,11 @@
 
 import base64
 import re
-import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import test_report
+from pages import CONTRAST, SHOWN, Reader, press, visiting
 
 from keras_dd import clocks, confusion, data, html_report
 from keras_dd import report as reporting
@@ -27,27 +26,6 @@ def finished(classes=10, side=8, name="digits", channels=1):
     predictions = Predictions(labels, guesses[:, None], rng.uniform(0.3, 1, 200))
     report["predictions"] = confusion.summary(predictions, [f"class {label}" for label in range(classes)])
     return report, history, data.Split(rng.integers(0, 256, (200, side, side, channels), np.uint8), labels)
-
-
-class Reader(HTMLParser):
-    """What a page consists of: (tag, attributes), text, and that every element is closed."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.open, self.text = [], [], ""
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in ("meta", "input", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        self.text += text
 
 
 def conventional():
@@ -160,51 +138,15 @@ def test_markdown_and_json_have_the_mistakes(tmp_path):
     assert len(written.splitlines()) < 700  # the matrix of 100 classes has a line each
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless Chromium that knows no network."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
-    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not chromium or not driver:
-        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    where = tmp_path_factory.mktemp("chromium")
-    quiet = "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run", "disable-quic"
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"user-data-dir={where}", *quiet):
-        options.add_argument(f"--{flag}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    try:
-        yield browser
-    finally:
-        browser.quit()
-
-
 @pytest.fixture
 def visit(browser, tmp_path):
-    """Open the page of a run on a screen of some width, and give `js`, which computes something in it."""
+    """Open the page of a run, as `visiting` does."""
 
     def visit(report, history, split, width=1000, scheme="light"):
         html_report.write(tmp_path, report, history, split)
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get((tmp_path / "report.html").as_uri())
-        return lambda code: browser.execute_script(f"return {code}")
+        return visiting(browser, tmp_path / "report.html", width, scheme)
 
     return visit
-
-
-SHOWN = "[...document.querySelectorAll('.clock')].filter(e => e.offsetHeight).map(e => e.className)"
-
-
-def press(browser, *keys):
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
-    for key in keys:
-        ActionChains(browser).send_keys(getattr(Keys, key)).perform()
 
 
 def test_clocks_are_switched_by_the_keyboard(browser, visit):
@@ -239,39 +181,6 @@ def test_a_phone_scrolls_down_only(classes, visit):
     assert js("document.documentElement.scrollWidth") == 360
     small = "[...document.querySelectorAll('main *')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12)"
     assert js(f"{small}.length") == 0
-
-
-# WCAG 2.1: text stands off its ground by 4.5 at least, a line or a dot by 3.
-CONTRAST = """(() => {
-  const dot = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const rgb = colour => {
-    dot.fillStyle = colour;
-    dot.fillRect(0, 0, 1, 1);
-    return [...dot.getImageData(0, 0, 1, 1).data].slice(0, 3).map(v => v / 255);
-  };
-  const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const light = c => c.map(linear).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const ground = e => {
-    const colour = getComputedStyle(e).backgroundColor;
-    return / 0\\)$/.test(colour) ? ground(e.parentElement) : colour;
-  };
-  const ratio = (a, b) => {
-    const [dark, bright] = [light(rgb(a)), light(rgb(b))].sort((p, q) => p - q);
-    return (bright + .05) / (dark + .05);
-  };
-  const found = [];
-  for (const e of document.querySelectorAll("body *")) {
-    if (![...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
-    if (e.namespaceURI.includes("svg")) continue;
-    const r = ratio(getComputedStyle(e).color, ground(e));
-    if (r < 4.5) found.push([e.outerHTML.slice(0, 90), r]);
-  }
-  for (const e of document.querySelectorAll(".line, .dot, .frame")) {
-    const r = ratio(getComputedStyle(e).stroke, ground(e.closest("div")));
-    if (r < 3) found.push([e.outerHTML.slice(0, 90), r]);
-  }
-  return found;
-})()"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_dd import campaign, outcome, pipeline, reproduction, timing
+from keras_dd import campaign, measures, outcome, pipeline, reproduction, reproduction_report, timing
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
@@ -44,7 +44,7 @@ def test_every_experiment_can_be_asked_for():
             dataclasses.replace(settings, **experiment.small.get(arm, {}))
         assert experiment.small and set(experiment.small) <= set(experiment.arms)
         for value in experiment.values:
-            assert value.measure in reproduction.MEASURES
+            assert value.measure in measures.MEASURES
             assert {value.arm, value.against or value.arm} <= set(experiment.arms)
 
 
@@ -148,6 +148,7 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     assert (where / "runs" / "decomposed-seed0" / "report.json").stat().st_mtime_ns == finished
     assert json.loads((where / "reproduction.json").read_text()) == found
     assert (where / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "94.09" in (where / "reproduction.html").read_text()
     text = (where / "reproduction.md").read_text()
     reports = {
         arm: json.loads((where / "runs" / f"{arm}-seed0" / "report.json").read_text())
@@ -175,8 +176,8 @@ def test_the_two_columns_and_what_was_shrunk():
     assert shrunk == ["train images 64 instead of 128", "epochs 4 instead of 1, 8 instead of 2"]
     values = [{"name": "a", "published": "7.62 ± 0.15", "measure": "error", "ours": [50.0, 52.0]}]
     found = {"about": "A", "scale": "small", "seeds": 2, "shrunk": shrunk, "left_out": ["large"], "values": values}
-    assert reproduction.lines(found)[1] == ("a", "7.62 ± 0.15", "51.00 ± 1.41 %")
-    head = "\n".join(reproduction.head(found))
+    assert reproduction_report.lines(found)[1] == ("a", "7.62 ± 0.15", "51.00 ± 1.41 %")
+    head = "\n".join(reproduction_report.head(found))
     assert "not to be compared" in head and "left out: large" in head and "2 seeds" in head
 
 

@@ -1,0 +1,66 @@
+"""A reproduction as people look at it: the published numbers beside ours, and what was shrunk.
+
+What is shown is what stands in reproduction.json, as `reproduction.reproduce` has found it.
+"""
+
+import statistics
+
+from keras_dd import drawing
+from keras_dd.measures import MEASURES
+from keras_dd.report import markdown_table as tabulated
+
+
+def lines(found):
+    """The table of `reproduce` as text, the first line the headings."""
+    return [
+        ("value", "published", f"here, {found['scale']} scale"),
+        *((value["name"], value["published"], _mean(value)) for value in found["values"]),
+    ]
+
+
+def _mean(value):
+    text, _ = MEASURES[value["measure"]]
+    number, _, unit = text.partition("}")
+    mean = (number + "}").format(statistics.mean(value["ours"]))
+    spread = f" ± {(number + '}').format(statistics.stdev(value['ours']))}" if len(value["ours"]) > 1 else ""
+    return mean + spread + unit
+
+
+def head(found):
+    """What has to be known of the table, a sentence a line."""
+    seeds = found["seeds"]
+    return [
+        found["about"],
+        "shrunk, so that the two columns are not to be compared number by number: " + "; ".join(found["shrunk"])
+        if found["shrunk"]
+        else "at full scale",
+        *([f"left out: {', '.join(found['left_out'])}"] if found["left_out"] else []),
+        f"here: mean ± standard deviation of {seeds} seeds" if seeds > 1 else "here: one seed",
+    ]
+
+
+def markdown(found):
+    """The table with its head, the command and the curves, as Markdown."""
+    first, *rest = head(found)
+    notes = "\n".join(f"- {line}" for line in rest)
+    tables = [tabulated(lines(found))] if found["values"] else []
+    pictures = (f"![]({picture})" for picture in ("curves.png", *found["pictures"]))
+    return "\n\n".join([f"# {first}", f"```\n{found['command']}\n```", notes, *tables, *pictures]) + "\n"
+
+
+def draw(results, title, path):
+    """Test accuracy against epochs of the full network, all seeds thin and their mean thick."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    arms = {}
+    for arm, runs in results.items():
+        for report, history in runs:
+            rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
+            points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
+            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
+            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
+    drawing.curves(axes, arms, "epochs of the full network", "accuracy on the test split")
+    axes.set_title(title, loc="left", fontsize=10)
+    figure.savefig(path, format="png")
