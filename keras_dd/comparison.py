@@ -118,29 +118,32 @@ def _conventional(settings, recipe):
 
 def arms_of(settings, baselines, budget, measured):
     """{arm: `Settings`}, with the epochs that take all of them the same time."""
-    full, subnets = (timing.epoch_seconds(measured[OURS], settings, network) for network in ("full", "subnets"))
-    epochs = settings.epochs or int(budget / full)
+    rates = measured[OURS]
+    full = timing.epoch_seconds(rates, settings, "full")
+    epochs = settings.epochs or int(timing.epochs_within(rates, settings, "full", budget))
     if epochs < 2:
         raise UserError(
             f"a run is to have at least 2 epochs, and an epoch of the full network takes {campaign.duration(full)} "
             "here: ask for a larger --budget, or for fewer --train-images"
         )
+    seconds = timing.stage_seconds(rates, settings, "full", epochs)
     subnet_epochs = settings.subnet_epochs
     if subnet_epochs is None:
-        subnet_epochs = max(1, round(SUBNET_SHARE * epochs * full / subnets))
-    rest = round(epochs - subnet_epochs * subnets / full)
+        subnet_epochs = max(1, round(timing.epochs_within(rates, settings, "subnets", SUBNET_SHARE * seconds)))
+    first = timing.stage_seconds(rates, settings, "subnets", subnet_epochs)
+    rest = round(timing.epochs_within(rates, settings, "full", seconds - first))
     if rest < 1:
         raise UserError(
-            f"subnet_epochs is {subnet_epochs}: as long as {subnet_epochs * subnets / full:.1f} epochs of the "
-            f"full network, and the baseline has {epochs}: ask for fewer, or for more --epochs"
+            f"subnet_epochs is {subnet_epochs}: as long as {first / full:.1f} epochs of the full network, and the "
+            f"baseline has {epochs}: ask for fewer, or for more --epochs"
         )
     arms = {OURS: dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=rest)}
     for baseline in baselines:
         recipe = "paper" if baseline == "paper" else settings.recipe
         arms[baseline] = dataclasses.replace(_conventional(settings, recipe), epochs=epochs)
     if "paper" in arms:
-        each = timing.epoch_seconds(measured["paper"], arms["paper"], "full")
-        arms["paper"] = dataclasses.replace(arms["paper"], epochs=max(1, round(epochs * full / each)))
+        within = timing.epochs_within(measured["paper"], arms["paper"], "full", seconds)
+        arms["paper"] = dataclasses.replace(arms["paper"], epochs=max(1, round(within)))
     return arms
 
 

@@ -14,13 +14,14 @@ def comparison(found):
     settings = found["arms"]["decomposed"]["settings"]
     title = f"Decomposition against conventional training: {settings['model']} on {settings['dataset']}"
     head = [tag("p", sentence, class_="verdict") for sentence in found["verdict"]]
-    tables = [table(comparison_report.arm_lines(found), "What was run")]
-    tables += [table(comparison_report.clock_lines(found, name), "What it brought") for name in found["against"]]
-    tables.append(table(comparison_report.seed_lines(found), "Accuracy at the end, seed by seed"))
+    wide = [table(comparison_report.arm_lines(found), "What was run")]
+    wide += [table(comparison_report.clock_lines(found, name), "What it brought") for name in found["against"]]
+    tables = [table(comparison_report.seed_lines(found), "Accuracy at the end, seed by seed")]
     tables += [table(lines, "Search") for lines in comparison_report.search_lines(found)]
     numbers = tag(
         "section",
         tag("h2", "Numbers"),
+        tag("div", wide, class_="wide"),
         tag("div", tables, class_="tables"),
         [tag("p", note, class_="quiet") for note in comparison_report.NOTES],
     )

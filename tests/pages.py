@@ -71,7 +71,7 @@ CONTRAST = """(() => {
     if (r < 4.5) found.push([e.outerHTML.slice(0, 90), r]);
   }
   for (const e of document.querySelectorAll(".line, .dot, .frame")) {
-    const r = ratio(getComputedStyle(e).stroke, ground(e.closest("div")));
+    const r = ratio(getComputedStyle(e).stroke, ground(e.closest("div, section")));
     if (r < 3) found.push([e.outerHTML.slice(0, 90), r]);
   }
   return found;

@@ -65,7 +65,7 @@ def test_a_difference_is_clear_beyond_what_seeds_make_of_it():
 
 STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 0.0}
 STEPS |= {"image_shape": [32, 32, 1], "classes": 10}
-MEASURED = {name: {"step": step, "evaluation": 1.0, "set_up": 0.0, "bytes": 1} for name, step in (("full", 3.0),)}
+MEASURED = {"full": {"step": 3.0, "evaluation": 1.0, "tracing": 0.0, "set_up": 0.0, "bytes": 1}}
 MEASURED |= {"subnets": MEASURED["full"] | {"step": 1.5}, "subnet": MEASURED["full"] | {"step": 0.75}}
 MEASURED = {"decomposed": STEPS | MEASURED, "paper": STEPS | {"full": MEASURED["full"] | {"step": 2.0}}}
 
@@ -89,6 +89,15 @@ def test_all_arms_take_the_same_time(settings, budget, epochs):
     if budget != 600:  # there, epochs are too long to be exact
         times = [timing.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in arms.items()]
         assert max(times) == min(times)
+
+
+def test_tracing_is_time_too():
+    """Sub-networks are traced as long as an epoch of the full network takes: of their 600 s, 300 are left."""
+    subnets = MEASURED["decomposed"]["subnets"] | {"tracing": 300.0}
+    measured = {"decomposed": MEASURED["decomposed"] | {"subnets": subnets}}
+    arms = comparison.arms_of(Settings(epochs=8), ("tuned",), None, measured)
+    assert (arms["decomposed"].subnet_epochs, arms["decomposed"].epochs, arms["tuned"].epochs) == (2, 6, 8)
+    assert {timing.training_seconds(measured["decomposed"], one) for one in arms.values()} == {2400}
 
 
 def test_both_get_the_same_search_and_never_see_the_test_images():

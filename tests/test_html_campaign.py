@@ -96,7 +96,7 @@ def test_in_chromium(width, scheme, browser, tmp_path):
     file = tmp_path / "comparison.html"
     file.write_text(html_campaign.comparison(compared()), encoding="utf-8")
     js = visiting(browser, file, width, scheme)
-    assert js("document.documentElement.scrollWidth") == width
+    assert js("document.documentElement.scrollWidth") <= width  # a scroll bar takes some
     assert js(CONTRAST) == []
     assert js(SHOWN) == ["clock one-device"]
     press(browser, "TAB", "TAB", "ARROW_RIGHT")
