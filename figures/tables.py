@@ -113,6 +113,22 @@ def fastresnet():
     return "\n".join(lines)
 
 
+def deep():
+    """One row a depth, with and without recomputation: what a network takes to build, to trace and to train."""
+    measured = json.loads((FIGURES / "deep.json").read_text(encoding="utf-8"))
+    lines = [
+        f"```bash\n{measured['command']}\n```\n",
+        "| type 1, width 16, batch 128 | build, s | first step, s | step, s | peak of the process, MiB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in measured["results"]:
+        name = f"depth {row['depth']}{', recomputed' if row['recomputed'] else ''}"
+        seconds = (row["build, s"], row["first step with tracing, s"], statistics.median(row["steps, s"]))
+        cells = [name, *(f"{each:.1f}" for each in seconds), f"{row['peak of the process, MiB']:,.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def filled(text):
     """`text` with its tables as the results have them now."""
     for table in TABLES:
@@ -123,7 +139,7 @@ def filled(text):
     return text
 
 
-TABLES = runs, comparisons, reproductions, commands, bench, fastresnet
+TABLES = runs, comparisons, reproductions, commands, bench, fastresnet, deep
 
 if __name__ == "__main__":
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
