@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_dd import clocks, comparison, timing, verdict
+from keras_dd import clocks, comparison, peak, timing, verdict
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 
@@ -124,8 +124,10 @@ LINE = "compare --width 4 --parts 2 --train-images 128 --epochs 2 --subnet-epoch
 
 
 def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
-    # What is measured elsewhere: see the tests of reproduction.py.
-    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: MEASURED)
+    # What is measured elsewhere: see the tests of reproduction.py and of peak.py.
+    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: {"decomposed": MEASURED["decomposed"]})
+    peaks = {"full": 300 * 2**20, "subnets": 200 * 2**20, "subnet": 100 * 2**20}
+    monkeypatch.setattr(peak, "of_training", lambda settings, image_shape, classes: peaks)
     where = tmp_path / "run"
     line = f"{LINE} --search none --run-dir {where}"
     with pytest.raises(SystemExit) as end:
@@ -152,10 +154,9 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert unlinked["tuned"] == one["tuned"]
     saved = (1 - 0.75 / 1.5) * reports["decomposed"]["seconds"]["subnets"]
     assert one["decomposed"][0][-1][0] - unlinked["decomposed"][0][-1][0] == pytest.approx(saved)
-    peaks = found["arms"]["decomposed"]["peak_bytes"]  # measured, each in a process of its own
-    assert 2**20 < peaks["subnet"] < 2**30 and 2**20 < peaks["full"] < 2**30
+    assert found["arms"]["decomposed"]["peak_bytes"] == peaks
     assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
-    assert f"{peaks['full'] / 2**20:,.0f} MiB" in said
+    assert "100 / 200 / 300 MiB" in said
     assert (where / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
     made = {path: path.stat().st_mtime_ns for path in where.glob("runs/*/report.json")}
