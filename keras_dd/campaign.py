@@ -34,27 +34,44 @@ def folder(path, asked, command):
         outcome.Interrupted: for Ctrl-C and SIGTERM, with the way to go on.
     """
     path = Path(path)
+    is_new = not path.exists()
     asked = json.loads(json.dumps(asked))
     try:
         before = once(path, "campaign", lambda: {"command": command, "asked": asked})
-        differing = [name for name in asked if asked[name] != before["asked"].get(name)]
+        differing = list(_differing(before["asked"], asked))
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be written ({error.strerror}): choose another with --run-dir") from error
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{str(path)!r} cannot be read as a campaign of keras-dd: choose another --run-dir") from error
-    for name in differing:
+    for name, was, value in differing:
         raise UserError(
-            f"{name} is {before['asked'].get(name)!r} in {str(path)!r}, not {asked[name]!r}: a campaign goes on as it "
-            "began, so ask for the same, or choose another --run-dir"
+            f"{name} is {was!r} in {str(path)!r}, not {value!r}: a campaign goes on as it began, so ask for the same, "
+            "or choose another --run-dir"
         )
     try:
         with data.kept():
             yield path
+    except UserError:
+        if not (path / RUNS).exists():  # nothing was begun: a slip may be mended and asked for again
+            for file in path.glob("*.json"):
+                file.unlink()
+            if is_new:
+                path.rmdir()
+        raise
     except KeyboardInterrupt as stop:
         what = f"interrupted; what was finished is in {path}; go on with the same command: {before['command']}"
         raise outcome.Interrupted(what, getattr(stop, "code", 130)) from None
+
+
+def _differing(before, asked):
+    """(name, value before, value now) of what is asked for otherwise; of settings, their names."""
+    for name, value in asked.items():
+        if isinstance(value, dict):
+            yield from _differing(before[name], value)
+        elif value != before.get(name):
+            yield name, before.get(name), value
 
 
 def once(path, name, make):

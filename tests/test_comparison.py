@@ -168,7 +168,25 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
         main([*line.split(), "--crop", "2"])
-    assert end.value.code == 2 and "a campaign goes on as it began" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.count("\n") == 1
+    assert f"crop is None in '{where}', not 2: a campaign goes on as it began" in said
+
+
+def test_a_slip_leaves_no_campaign_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for run_dir in (tmp_path / "new", tmp_path / "mine"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        with pytest.raises(SystemExit) as end:
+            main([*LINE.split(), "--dataset", "nope", "--run-dir", str(run_dir)])
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and said.count("\n") == 1 and "unknown data set 'nope'" in said
+    # Neither does one that shows when times are known.
+    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: {"decomposed": MEASURED["decomposed"]})
+    with pytest.raises(SystemExit):
+        main(["compare", "--baseline", "tuned", "--budget", "1s", "--run-dir", "new"])
+    assert "ask for a larger --budget" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"] and not [*(tmp_path / "mine").iterdir()]
 
 
 def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
