@@ -22,7 +22,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
     Args:
         settings: `Settings` of the run by decomposition; with `epochs` (those of the baselines) or `subnet_epochs`
             None, they follow from the budget, and the epochs of fine-tuning always follow, so that all arms take the
-            same time on this machine.
+            same time on this machine: tracing counts in a budget, and not where `epochs` are asked for.
         baselines: of `BASELINES`.  "tuned" has the recipe of the settings, "paper" the paper's, shrunk in proportion.
         seeds: the number of pairs.
         budget: seconds of training of a run, where `epochs` is None.
@@ -118,6 +118,8 @@ def _conventional(settings, recipe):
 
 def arms_of(settings, baselines, budget, measured):
     """{arm: `Settings`}, with the epochs that take all of them the same time."""
+    if settings.epochs:  # whoever asks for epochs compares epochs; of a budget of seconds, tracing has its share
+        measured = {arm: timing.without_tracing(rates) for arm, rates in measured.items()}
     rates = measured[OURS]
     full = timing.epoch_seconds(rates, settings, "full")
     epochs = settings.epochs or int(timing.epochs_within(rates, settings, "full", budget))

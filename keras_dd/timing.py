@@ -94,6 +94,11 @@ def stage_seconds(rates, settings, network, epochs):
     return rates[network]["tracing"] + epochs * epoch_seconds(rates, settings, network)
 
 
+def without_tracing(rates):
+    """The rates of a machine that traces in no time."""
+    return {name: each | {"tracing": 0.0} if isinstance(each, dict) else each for name, each in rates.items()}
+
+
 def epochs_within(rates, settings, network, seconds):
     """How many epochs, as a fraction, that stage has in some seconds."""
     return (seconds - rates[network]["tracing"]) / epoch_seconds(rates, settings, network)

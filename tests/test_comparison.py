@@ -95,9 +95,11 @@ def test_tracing_is_time_too():
     """Sub-networks are traced as long as an epoch of the full network takes: of their 600 s, 300 are left."""
     subnets = MEASURED["decomposed"]["subnets"] | {"tracing": 300.0}
     measured = {"decomposed": MEASURED["decomposed"] | {"subnets": subnets}}
-    arms = comparison.arms_of(Settings(epochs=8), ("tuned",), None, measured)
+    arms = comparison.arms_of(Settings(), ("tuned",), 2599, measured)
     assert (arms["decomposed"].subnet_epochs, arms["decomposed"].epochs, arms["tuned"].epochs) == (2, 6, 8)
     assert {timing.training_seconds(measured["decomposed"], one) for one in arms.values()} == {2400}
+    arms = comparison.arms_of(Settings(epochs=8), ("tuned",), None, measured)  # epochs against epochs
+    assert (arms["decomposed"].subnet_epochs, arms["decomposed"].epochs, arms["tuned"].epochs) == (4, 6, 8)
 
 
 def test_both_get_the_same_search_and_never_see_the_test_images():
