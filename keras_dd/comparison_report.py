@@ -64,7 +64,7 @@ def markdown(found):
     search = [
         f"Search on held-out training images, {arm}: "
         + ", ".join(f"{rate}: {100 * accuracy:.2f} %" for rate, accuracy in chosen["tried"].items())
-        + _edge(chosen)
+        + edge(chosen)
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
@@ -72,7 +72,8 @@ def markdown(found):
     return "\n\n".join(blocks) + "\n"
 
 
-def _edge(chosen):
+def edge(chosen):
+    """A warning, where the search of an arm has found its best rate at an edge of those that it tried; else ""."""
     rates = [float(rate) for rate in chosen["tried"]]
     at_an_edge = len(rates) > 1 and chosen["learning_rate"] in (min(rates), max(rates))
     return " (the best is at an edge: a wider --search may find a better one)" if at_an_edge else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_dd import clocks, comparison_report, reproduction_report
 from keras_dd.html_charts import Line, chart, ticks
 from keras_dd.html_page import by_clock, document, origin, style
-from keras_dd.markup import join, table, tag
+from keras_dd.markup import table, tag
 
 
 def comparison(found):
@@ -17,7 +17,8 @@ def comparison(found):
     wide = [table(comparison_report.arm_lines(found), "What was run")]
     wide += [table(comparison_report.clock_lines(found, name), "What it brought") for name in found["against"]]
     tables = [table(comparison_report.seed_lines(found), "Accuracy at the end, seed by seed")]
-    tables += [table(lines, "Search") for lines in comparison_report.search_lines(found)]
+    searched = zip(comparison_report.search_lines(found), found["search"].values(), strict=True)
+    tables += [table(lines, f"Search{comparison_report.edge(chosen)}") for lines, chosen in searched]
     numbers = tag(
         "section",
         tag("h2", "Numbers"),
@@ -80,7 +81,7 @@ def _chart(arms, clock):
         lines,
         end,
         top,
-        f"Accuracy on the test split against {clocks.CLOCKS[clock].name}, {join(', '.join(arms))}",
+        f"Accuracy on the test split against {clocks.CLOCKS[clock].name}: {', '.join(arms)}",
         x_ticks=[(x, f"{x:g}" + (f" {unit}" if x == 0 else "")) for x in ticks(end)],
         y_ticks=[(y, f"{100 * y:.0f} %") for y in ticks(top)],
     )

@@ -75,6 +75,7 @@ def test_the_page_of_a_comparison_has_every_number():
     dots = [attributes for tag, attributes in page.elements if attributes.get("class", "").startswith("dot")]
     assert len(dots) == 4 * 3 * 3 * 3  # clocks, arms, seeds, epochs
     assert "tuned, seed 2, 5.0 minutes: 74.00 %" in page.text
+    assert page.text.count("the best is at an edge") == 2  # 0.005, of 0.005 and 0.01
 
 
 def test_what_comes_from_outside_is_text():

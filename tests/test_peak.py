@@ -1,12 +1,10 @@
 """peak.py: what a process grows by, and what a training takes, in a process of its own."""
 
 import numpy as np
-import pytest
 
 from keras_dd import peak
 from keras_dd.config import Settings
 
-pytestmark = pytest.mark.skipif(not peak.STATUS.exists(), reason="there is no /proc here: Linux only")
 MIB = 2**20
 
 
