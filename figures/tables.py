@@ -114,15 +114,15 @@ def fastresnet():
 
 
 def deep():
-    """One row a depth, with and without recomputation: what a network takes to build, to trace and to train."""
+    """One row a block, with and without recomputation: what a very deep network takes to build, to trace and to train."""
     measured = json.loads((FIGURES / "deep.json").read_text(encoding="utf-8"))
     lines = [
         f"```bash\n{measured['command']}\n```\n",
-        "| type 1, width 16, batch 128 | build, s | first step, s | step, s | peak of the process, MiB |",
+        f"| depth {measured['results'][0]['depth']}, width 16, batch 128 | build, s | first step, s | step, s | peak of the process, MiB |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in measured["results"]:
-        name = f"depth {row['depth']}{', recomputed' if row['recomputed'] else ''}"
+        name = f"{row['block']}{', recomputed' if row['recomputed'] else ''}"
         seconds = (row["build, s"], row["first step with tracing, s"], statistics.median(row["steps, s"]))
         cells = [name, *(f"{each:.1f}" for each in seconds), f"{row['peak of the process, MiB']:,.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
