@@ -114,11 +114,12 @@ def fastresnet():
 
 
 def deep():
-    """One row a block, with and without recomputation: what a very deep network takes to build, to trace and to train."""
+    """One row a block, with and without recomputation: what a very deep network takes to build and to train."""
     measured = json.loads((FIGURES / "deep.json").read_text(encoding="utf-8"))
+    depth = measured["results"][0]["depth"]
     lines = [
         f"```bash\n{measured['command']}\n```\n",
-        f"| depth {measured['results'][0]['depth']}, width 16, batch 128 | build, s | first step, s | step, s | peak of the process, MiB |",
+        f"| depth {depth}, width 16, batch 128 | build, s | first step, s | step, s | peak of the process, MiB |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in measured["results"]:
