@@ -84,6 +84,12 @@ def bfloat16():
 
 
 @pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The working directory is an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the mistakes are made; it is the same afterwards."""
     monkeypatch.chdir(tmp_path)

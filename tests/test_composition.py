@@ -173,66 +173,6 @@ def test_rows_behind_a_flatten_are_zero_outside_the_parts_positions():
     assert not kernel.any()
 
 
-# Off the diagonal.
-
-
-@pytest.mark.parametrize("option", ["noise:0.5", "noise", "orthogonal:0.5", "orthogonal"])
-def test_off_diagonal_blocks_are_filled_and_the_others_kept(option):
-    """With the standard deviation of He's initialisation, sqrt(2 / fan-in), times the scale."""
-    model, subnets, zeros = composed_resnet(8, "projection")
-    kind, _, scale = option.partition(":")
-    filled = compose(subnets, model, off_diagonal=option)
-    sizes = []
-    for layer in zeros.layers:
-        for before, after in zip(layer.get_weights(), filled.get_layer(layer.name).get_weights(), strict=True):
-            np.testing.assert_array_equal(after[before != 0], before[before != 0])
-            assert (after != 0).all()
-            between = after[before == 0]
-            if between.size:
-                sizes.append(between.std() / np.sqrt(2 / np.prod(before.shape[:-1])))
-                assert abs(between.mean()) < 0.2 * between.std()
-    assert len(sizes) == 8  # the convolutions but for the first, and not the head
-    np.testing.assert_allclose(sizes, float(scale or 1), rtol=0.15)
-
-
-@pytest.mark.parametrize("kind", ["noise:1", "orthogonal:1"])
-def test_off_diagonal_blocks_are_those_of_the_seed(kind):
-    model = cnn(4, image_shape=(16, 16, 3))
-    subnets = decompose(model, 2)
-    first, again, other = (compose(subnets, model, kind, seed=seed).get_weights() for seed in (0, 0, 1))
-    assert all(map(np.array_equal, first, again))
-    assert not all(map(np.array_equal, first, other))
-
-
-def test_two_layers_of_one_shape_get_different_noise():
-    model, subnets, zeros = composed_resnet(8, "projection")
-    filled = compose(subnets, model, "noise:1")
-    a, b = (filled.get_layer(f"stack1_block1_{n}_conv").get_weights()[0] for n in (1, 2))
-    off = zeros.get_layer("stack1_block1_1_conv").get_weights()[0] == 0
-    assert not np.allclose(a[off], b[off])
-
-
-def test_an_orthogonal_kernel_is_orthogonal_but_for_its_diagonal_blocks():
-    model = cnn(8, image_shape=(16, 16, 3))
-    subnets = decompose(model, 2, overlap=16)
-    kernel = compose(subnets, model, "orthogonal:1").get_layer("conv2").get_weights()[0].reshape(-1, 16)
-    noise = compose(subnets, model, "noise:1").get_layer("conv2").get_weights()[0].reshape(-1, 16)
-
-    def correlation(matrix):
-        """The largest cosine between the off-diagonal rows of two columns of a part."""
-        block = matrix.reshape(25, 8, 16)[:, 4:, :8].reshape(100, 8)
-        block = block / np.linalg.norm(block, axis=0)
-        return np.abs(block.T @ block - np.eye(8)).max()
-
-    assert kernel.shape == noise.shape and correlation(kernel) != correlation(noise)
-
-
-def test_unknown_off_diagonal_is_refused():
-    model = cnn(4, image_shape=(16, 16, 3))
-    with pytest.raises(UserError, match="off_diagonal is 'ones': it takes zeros, noise:SCALE or orthogonal:SCALE"):
-        compose(decompose(model, 2), model, off_diagonal="ones")
-
-
 # Other widths and more parts.
 
 
