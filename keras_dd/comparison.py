@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 
 from keras_dd import campaign, clocks, comparison_report, html_campaign, peak, rundir, timing, verdict
 from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
@@ -22,7 +23,8 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
     Args:
         settings: `Settings` of the run by decomposition; with `epochs` (those of the baselines) or `subnet_epochs`
             None, they follow from the budget, and the epochs of fine-tuning always follow, so that all arms take the
-            same time on this machine: tracing counts in a budget, and not where `epochs` are asked for.
+            same time on this machine, or ours less: tracing and the re-estimation of batch norm count in a budget, and
+            not where `epochs` are asked for.
         baselines: of `BASELINES`.  "tuned" has the recipe of the settings, "paper" the paper's, shrunk in proportion.
         seeds: the number of pairs.
         budget: seconds of training of a run, where `epochs` is None.
@@ -117,9 +119,9 @@ def _conventional(settings, recipe):
 
 
 def arms_of(settings, baselines, budget, measured):
-    """{arm: `Settings`}, with the epochs that take all of them the same time."""
-    if settings.epochs:  # whoever asks for epochs compares epochs; of a budget of seconds, tracing has its share
-        measured = {arm: timing.without_tracing(rates) for arm, rates in measured.items()}
+    """{arm: `Settings`}, with the epochs that take all of them the same time, or ours less than a baseline."""
+    if settings.epochs:  # whoever asks for epochs compares epochs; in a budget of seconds everything counts
+        measured = {arm: timing.of_epochs(rates) for arm, rates in measured.items()}
     rates = measured[OURS]
     full = timing.epoch_seconds(rates, settings, "full")
     epochs = settings.epochs or int(timing.epochs_within(rates, settings, "full", budget))
@@ -129,24 +131,37 @@ def arms_of(settings, baselines, budget, measured):
             "here: ask for a larger --budget, or for fewer --train-images"
         )
     seconds = timing.stage_seconds(rates, settings, "full", epochs)
-    subnet_epochs = settings.subnet_epochs
-    if subnet_epochs is None:
-        subnet_epochs = max(1, round(timing.epochs_within(rates, settings, "subnets", SUBNET_SHARE * seconds)))
-    first = timing.stage_seconds(rates, settings, "subnets", subnet_epochs)
-    rest = round(timing.epochs_within(rates, settings, "full", seconds - first))
-    if rest < 1:
-        raise UserError(
-            f"subnet_epochs is {subnet_epochs}: as long as {first / full:.1f} epochs of the full network, and the "
-            f"baseline has {epochs}: ask for fewer, or for more --epochs"
-        )
-    arms = {OURS: dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=rest)}
+    arms = {OURS: _within(seconds, rates, settings)}
     for baseline in baselines:
         recipe = "paper" if baseline == "paper" else settings.recipe
         arms[baseline] = dataclasses.replace(_conventional(settings, recipe), epochs=epochs)
     if "paper" in arms:
         within = timing.epochs_within(measured["paper"], arms["paper"], "full", seconds)
-        arms["paper"] = dataclasses.replace(arms["paper"], epochs=max(1, round(within)))
+        arms["paper"] = dataclasses.replace(arms["paper"], epochs=math.ceil(round(within, 6)))
     return arms
+
+
+def _within(seconds, rates, settings):
+    """`settings` with the epochs of both stages that fill these seconds best, and never take longer.
+
+    An epoch may be a large part of the time, so the share of the sub-networks gives way by one of theirs.
+    """
+    share = settings.subnet_epochs
+    if share is None:
+        share = max(1, round(timing.epochs_within(rates, settings, "subnets", SUBNET_SHARE * seconds)))
+    found = []
+    for subnet_epochs in [share] if settings.subnet_epochs else sorted({share, max(1, share - 1), share + 1}):
+        one = dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=0)
+        rest = seconds - timing.training_seconds(rates, one)
+        epochs = math.floor(round(rest / timing.epoch_seconds(rates, settings, "full"), 6))
+        if epochs >= 1:
+            found.append(dataclasses.replace(one, epochs=epochs))
+    if not found:
+        raise UserError(
+            f"{share} epochs of the sub-networks and one of fine-tuning take longer than the baseline, "
+            f"{campaign.duration(seconds)}: ask for fewer --subnet-epochs, for more --epochs or a larger --budget"
+        )
+    return max(found, key=lambda one: (timing.training_seconds(rates, one), -abs(one.subnet_epochs - share)))
 
 
 def plan(settings, baselines, seeds, budget, search):

@@ -32,7 +32,7 @@ TINY = Experiment(
 
 # What a step takes, in whole seconds.
 FULL = {"step": 3.0, "evaluation": 10.0, "tracing": 2.0, "set_up": 5.0, "bytes": 1}
-RATES = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 7.0, "full": FULL}
+RATES = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 7.0, "full": FULL, "reestimation": 6.0}
 RATES |= {"subnets": FULL | {"step": 1.0}, "subnet": FULL | {"step": 0.5}}
 
 
@@ -66,7 +66,8 @@ def test_what_a_run_takes():
     assert timing.training_seconds(RATES, conventional) == 2 + 2 * 100 * 3
     assert timing.run_seconds(RATES, conventional) == 600 + 7 + 5 + 4 * 10
     decomposed = Settings(subnet_epochs=3, epochs=1, train_images=505)
-    assert timing.training_seconds(RATES, decomposed) == 2 + 3 * 50 * 1 + 2 + 50 * 3
+    assert timing.training_seconds(RATES, decomposed) == 2 + 3 * 50 * 1 + 6 + 2 + 50 * 3
+    assert timing.training_seconds(RATES, dataclasses.replace(decomposed, reestimate=False)) == 2 + 150 + 2 + 150
     assert timing.epochs_of(Settings(recipe="paper")) == {"subnets": 120, "full": 80}
     assert timing.epochs_of(Settings(recipe="paper", method="conventional")) == {"full": 160}
 
