@@ -76,7 +76,7 @@ def test_what_a_run_takes():
     ("budget", "epochs", "images"),
     [
         (10**6, (120, 80, 160), None),
-        # A quarter: 30 * 100 + 20 * 300 and 40 * 300 seconds of training, 96 evaluations of 10, one re-estimation; twice.
+        # A quarter: 30 * 100 + 20 * 300 and 40 * 300 seconds of training, evaluations, one re-estimation; twice.
         (2 * (21_000 + 96 * 10 + 6 + 29), (30, 20, 40), None),
         (2 * (21_000 + 96 * 10 + 6 + 28), (29, 20, 39), None),
         (6000, (6, 4, 8), 630),
