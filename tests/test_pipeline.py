@@ -12,7 +12,7 @@ import pytest
 import support
 
 import keras_dd
-from keras_dd import data, job, models, outcome, pipeline, report, rundir, train
+from keras_dd import data, devices, job, models, outcome, pipeline, report, rundir, train
 from keras_dd.config import Settings, UserError
 
 FILES = {
