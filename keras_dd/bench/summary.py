@@ -54,7 +54,7 @@ def _startup(facts):
 
 def _composition(facts):
     seconds, mib = facts["seconds"], facts["mib"]
-    yield f"ResNet-{facts['depth']}, width {facts['width']}, {facts['parameters']:,} parameters, {facts['parts']} parts:"
+    yield f"ResNet-{facts['depth']}, width {facts['width']}, {facts['parameters']:,} weights, {facts['parts']} parts:"
     yield "  " + ", ".join(f"{what} {value:.1f} s" for what, value in seconds.items())
     if mib["peak"]:
         yield f"  memory {mib['before']:,.0f} MiB before, {mib['built']:,.0f} built, {mib['peak']:,.0f} at the peak"
