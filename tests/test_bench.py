@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_dd import bench
 from keras_dd.apps.main import main
-from keras_dd.bench import machine, processes, summary, torch_works, works
+from keras_dd.bench import machine, summary, torch_works, turns, works
 from keras_dd.bench.task import Task, answer
 from keras_dd.models.resnet import DEPTHS
 
@@ -68,7 +68,7 @@ def test_all_ways_of_the_table_are_there():
         for process, work in [*ways.values(), *bench.SINGLE.values()]:
             module, function = work.split(".")
             assert callable(getattr({"works": works, "torch_works": torch_works, "machine": machine}[module], function))
-            assert process == "here" or process in processes.PROCESSES
+            assert process == "here" or process in turns.PROCESSES
     assert {*bench.COMPARED, *bench.SINGLE} == set(bench.NAMES) > set(bench.DEFAULT)
     assert 60 < bench.expected_seconds(bench.DEFAULT, rounds=5) <= 600
 
@@ -92,18 +92,18 @@ def test_ways_take_turns():
         return {"seconds": steps * {"a": 0.5, "b": 1.0}[work]}
 
     ways = {way.upper(): ("here", way) for way in "abc"}
-    found, left_out = processes.in_turn(ways, ask, rounds=3)
+    found, left_out = turns.in_turn(ways, ask, rounds=3)
     assert left_out == {"C": "it is not there"}
     assert found["A"] == {"images": 10, "steps": 4, "images_per_second": [20] * 3}
     assert found["B"] == {"images": 10, "steps": 2, "images_per_second": [10] * 3}
     assert calls[-6:] == [("a", 4), ("b", 2), ("b", 2), ("a", 4), ("a", 4), ("b", 2)]
     assert summary.pair("x", "work", "A", "B", found)["median_ratio"] == 2
-    assert processes.in_turn(ways, ask, rounds=1, steps=7)[0]["B"]["steps"] == 7
+    assert turns.in_turn(ways, ask, rounds=1, steps=7)[0]["B"]["steps"] == 7
 
 
 def test_a_process_that_ends_is_told():
     request = {"task": dataclasses.asdict(SMALL), "work": "task.nothing"}
-    with processes.worker() as ask:
+    with turns.worker() as ask:
         for _ in range(2):
             with pytest.raises(
                 ChildProcessError, match="process of task.nothing has ended, code 1: AttributeError: .*nothing"

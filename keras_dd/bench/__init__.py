@@ -9,8 +9,8 @@ import os
 import time
 
 from keras_dd.bench import summary
-from keras_dd.bench.processes import PAUSE, TURN, in_turn, processes
 from keras_dd.bench.task import Task
+from keras_dd.bench.turns import PAUSE, TURN, in_turn, processes
 
 __all__ = ["COMPARED", "DEFAULT", "NAMES", "SINGLE", "Task", "expected_seconds", "run"]
 
@@ -76,7 +76,7 @@ def run(task, names=DEFAULT, rounds=5, steps=None, say=print):
         task: a `Task`, the networks that are trained.
         names: of `COMPARED` and `SINGLE`.
         rounds: turns of each way.
-        steps: of training a turn; by default as many as take about `processes.TURN` seconds.
+        steps: of training a turn; by default as many as take about `turns.TURN` seconds.
         say: takes a line of text.
 
     Returns:
