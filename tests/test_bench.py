@@ -5,6 +5,7 @@ What it measures is not tested: tests share the machine with others.
 
 import dataclasses
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -40,6 +41,8 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
     assert written["left_out"] == {"PyTorch, channels last": "cnn of width 4 is not written in PyTorch here"}
     for row in written["ways"]:
         assert row["way"] in printed and row["images"] == 8 and row["steps"] == 2 and len(row["images_per_second"]) == 3
+    ours = os.environ.get("TF_ENABLE_ONEDNN_OPTS")  # which keras_dd has set on x86
+    assert [row["onednn"] for row in written["ways"]] == [ours, None, ours, ours, ours]
     assert [row["what"] for row in written["results"]] == [
         "training or fine-tuning cnn, width 4: keras-dd / stock Keras",
         "training or fine-tuning cnn, width 4: keras-dd / a bare training step",

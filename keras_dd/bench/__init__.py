@@ -85,7 +85,8 @@ def run(task, names=DEFAULT, rounds=5, steps=None, say=print):
         results: two ways of each compared work a row, {name, what, unit, first, second, ratio, median_ratio}, with the
             images/s of both ways, and their ratio, in each round;
         ways: one way a row, {name, way, images, steps, images_per_second}: images a step, steps a turn, images/s in
-            each round; and, of networks, flops_per_image and of_ceiling, a share of the matrix multiplication's FLOP/s;
+            each round; of networks in TensorFlow, flops_per_image, of_ceiling, a share of the matrix multiplication's
+            FLOP/s, and onednn, the value of TF_ENABLE_ONEDNN_OPTS;
         left_out: {way: reason};
         ceilings, startup, composition: see `machine`;
         load_average: of the minute before and of the last one; seconds: of all.

@@ -1,6 +1,7 @@
 """The works of TensorFlow that are timed: each function gives what `task.answer` asks for, (do, facts)."""
 
 import itertools
+import os
 import time
 
 import keras
@@ -141,6 +142,10 @@ def _fits(trainings, task, networks=None):
 
 
 def _facts(networks, task):
-    """Images that all networks together see a step, and the FLOPs of training on one, in the mean."""
+    """Images that all networks see a step together, the mean FLOPs of training on one, and what TensorFlow was told."""
     flops = [cost.training_flops(network, 1) for network in networks]
-    return {"images": task.batch_size * len(networks), "flops_per_image": sum(flops) / len(flops)}
+    return {
+        "images": task.batch_size * len(networks),
+        "flops_per_image": sum(flops) / len(flops),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+    }
