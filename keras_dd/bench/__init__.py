@@ -95,12 +95,12 @@ def run(task, names=DEFAULT, rounds=5, steps=None, say=print):
     measured = {"task": dataclasses.asdict(task), "rounds": rounds, "results": [], "ways": [], "left_out": {}}
     with processes(task) as ask:
         for name in names:
+            say(f"\n{name}")
             if name in SINGLE:
                 measured[name] = ask(*SINGLE[name])
                 lines = summary.SINGLE[name](measured[name])
             else:
                 lines = _compare(name, task, ask, rounds, steps, measured)
-            say(f"\n{name}")
             for line in lines:
                 say(f"  {line}")
     return measured | {"load_average": [load, os.getloadavg()[0]], "seconds": time.perf_counter() - began}
