@@ -117,7 +117,7 @@ def test_a_process_that_ends_is_told():
 def test_what_the_machine_does(monkeypatch):
     monkeypatch.setattr(machine, "SIDE", 64)
     monkeypatch.setattr(machine, "COPIED", 2**16)
-    monkeypatch.setattr(machine, "REPEATS", 2)
+    monkeypatch.setattr(machine, "REPEATS", 1)
     monkeypatch.setattr(machine, "REST", "print(0.5)")
     monkeypatch.setattr(machine, "DEPTH", 8)
     monkeypatch.setattr(machine, "WIDTH", 8)
