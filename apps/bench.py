@@ -21,7 +21,8 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   composition  time and memory of composing ResNet-110 of width 64
   malloc       memory kept instead of given back; only if asked for
 
-Times of a busy machine are worthless: let nothing else run.
+All but malloc take about 7 minutes on two cores; what you ask for is told at
+the start. Times of a busy machine are worthless: let nothing else run.
 """
 
 
@@ -56,6 +57,9 @@ def bench(context, only, rounds, steps, output, **about):
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise UserError(f"{name.replace('_', '-')} is {value}: it must be at least 1")
+    picture_path = Path(output).with_suffix(".png") if output else None
+    if output and Path(output) == picture_path:
+        raise UserError(f"output {output!r} would be the picture: name the JSON file, and the picture lies beside it")
     if about["dtype"] == "auto":
         about["dtype"] = devices.fastest_dtype(devices.pick())
 
@@ -67,5 +71,5 @@ def bench(context, only, rounds, steps, output, **about):
     if output:
         write(output, {"command": context.obj, "environment": rundir.environment(), **measured})
         if measured["ways"]:
-            with replacing(Path(output).with_suffix(".png")) as partial:
+            with replacing(picture_path) as partial:
                 picture.draw(measured, partial)

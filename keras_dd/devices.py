@@ -74,7 +74,7 @@ def cpu_flags(path="/proc/cpuinfo"):
 
 @contextmanager
 def computing_in(dtype):
-    """Layers that are built in here compute in `dtype`, one of `config.DTYPES`; their weights are of float32."""
+    """Layers that are built in here compute in `dtype`, "float32" or "bfloat16"; their weights are of float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(dtype, dtype))
     try:

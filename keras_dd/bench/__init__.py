@@ -58,7 +58,7 @@ NAMES = ("ceilings", "full", "subnets", "fused", "feed", "startup", "composition
 DEFAULT = NAMES[:-1]
 
 # Seconds, on two cores: to start a process with TensorFlow, to make a work ready, and those of `SINGLE`.
-START, MAKE, ONCE = 10, 12, {"ceilings": 10, "startup": 25, "composition": 60}
+START, MAKE, ONCE = 10, 12, {"ceilings": 10, "startup": 60, "composition": 60}
 
 
 def expected_seconds(names, rounds, steps=None):
@@ -77,7 +77,7 @@ def run(task, names=DEFAULT, rounds=5, steps=None, say=print):
         names: of `COMPARED` and `SINGLE`.
         rounds: turns of each way.
         steps: of training a turn; by default as many as take about `turns.TURN` seconds.
-        say: takes a line of text.
+        say: takes a line of text: on what is being done, and what was found.
 
     Returns:
         Plain JSON.
@@ -90,27 +90,38 @@ def run(task, names=DEFAULT, rounds=5, steps=None, say=print):
         left_out: {way: reason};
         ceilings, startup, composition: see `machine`;
         load_average: of the minute before and of the last one; seconds: of all.
+
+    Raises:
+        UserError: a network that cannot be built, or taken apart into so many parts.
+        ChildProcessError: a process that has ended by itself.
     """
     began, load = time.perf_counter(), os.getloadavg()[0]
+    if "subnets" in names:
+        from keras_dd.bench.works import parts_of  # not above: the process of PyTorch imports this package too
+
+        parts_of(task)  # what cannot be taken apart is told before minutes have gone into the rest
+    if load > os.cpu_count() / 2:
+        say(f"this machine is busy, its load average is {load:.1f}: wait, or do not trust the times")
     measured = {"task": dataclasses.asdict(task), "rounds": rounds, "results": [], "ways": [], "left_out": {}}
     with processes(task) as ask:
         for name in names:
-            say(f"\n{name}")
             if name in SINGLE:
+                say(f"\n{name}")
                 measured[name] = ask(*SINGLE[name])
                 lines = summary.SINGLE[name](measured[name])
             else:
-                lines = _compare(name, task, ask, rounds, steps, measured)
+                lines = _compare(name, task, ask, rounds, steps, say, measured)
             for line in lines:
                 say(f"  {line}")
     return measured | {"load_average": [load, os.getloadavg()[0]], "seconds": time.perf_counter() - began}
 
 
-def _compare(name, task, ask, rounds, steps, measured):
+def _compare(name, task, ask, rounds, steps, say, measured):
     """Adds to `measured` what the ways of `name` make in turn, and gives it in lines."""
     title, ways = COMPARED[name]
     title = title.format(**dataclasses.asdict(task))
-    found, left_out = in_turn(ways, ask, rounds, steps)
+    say(f"\n{name}: {title}, {task.dtype}")
+    found, left_out = in_turn(ways, ask, rounds, steps, lambda line: say(f"  {line}"))
     peak = summary.peak_flops(measured)
     for way, facts in found.items():
         if peak and "flops_per_image" in facts:
@@ -120,4 +131,4 @@ def _compare(name, task, ask, rounds, steps, measured):
     first, *others = found
     pairs = [summary.pair(name, title, first, other, found) for other in others]
     measured["results"] += pairs
-    return summary.comparison(title, found, left_out, pairs)
+    return summary.comparison(found, left_out, pairs)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,30 +38,34 @@ def ceilings(task):
     left, right = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE)).astype("float32")
     tensors = [tf.cast(matrix, task.dtype) for matrix in (left, right)]
     product = tf.function(lambda: tf.linalg.matmul(*tensors))
-    ways = {"TensorFlow": lambda: product()[0, 0].numpy()}
+    products = {"TensorFlow": lambda: product()[0, 0].numpy()}
     if task.dtype == "float32":
-        ways["numpy"] = lambda: left @ right
-    flops = {name: [2 * SIDE**3 / seconds / 1e9 for seconds in _seconds(do)] for name, do in ways.items()}
+        products["numpy"] = lambda: left @ right
     source = np.ones(COPIED, np.uint8)
     target = np.zeros_like(source)
-    copies = {}
-    for threads in sorted({1, os.cpu_count()}):
-        with ThreadPoolExecutor(threads) as pool:
-            pieces = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
-            seconds = _seconds(lambda pool=pool, pieces=pieces: list(pool.map(lambda piece: np.copyto(*piece), pieces)))
-        copies[str(threads)] = [2 * COPIED / each / 1e9 for each in seconds]
-    return None, {"matmul_gflops": flops, "copy_gb_per_second": copies}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def copying(threads):
+            pieces = [np.array_split(array, threads) for array in (target, source)]
+            return lambda: list(pool.map(np.copyto, *pieces))
+
+        copies = {str(threads): copying(threads) for threads in sorted({1, os.cpu_count()})}
+        seconds = _in_turn(products | copies)
+    return None, {
+        "matmul_gflops": {name: [2 * SIDE**3 / each / 1e9 for each in seconds[name]] for name in products},
+        "copy_gb_per_second": {name: [2 * COPIED / each / 1e9 for each in seconds[name]] for name in copies},
+    }
 
 
 def startup(task):
-    """Seconds of whole processes, a repeat each; and of importing all of keras-dd after TensorFlow and Keras."""
+    """Seconds, a repeat each: of whole processes, and of importing all of keras-dd after TensorFlow and Keras."""
+
+    def process(code):
+        return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
     commands = {"python": "pass", "import keras_dd": "import keras_dd", "keras-dd --help": CLI}
-    seconds = {
-        name: _seconds(lambda code=code: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True))
-        for name, code in commands.items()
-    }
-    done = subprocess.run([sys.executable, "-c", REST], check=True, capture_output=True, text=True)
-    return None, {"seconds": seconds, "seconds_after_tensorflow": float(done.stdout)}
+    seconds = _in_turn({name: partial(process, code) for name, code in commands.items()})
+    return None, {"seconds": seconds, "seconds_after_tensorflow": [float(process(REST)) for _ in range(REPEATS)]}
 
 
 def composition(task):
@@ -82,15 +87,16 @@ def composition(task):
     return None, facts | {"seconds": seconds, "mib": mib}
 
 
-def _seconds(do):
-    """Of each of `REPEATS` times; one before does not count."""
-    do()
-    found = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        do()
-        found.append(time.perf_counter() - began)
-    return found
+def _in_turn(ways):
+    """{name: seconds of each of `REPEATS` times} of {name: function}; one time before does not count."""
+    seconds = {name: [] for name in ways}
+    for repeat in range(REPEATS + 1):
+        for name, do in ways.items():
+            began = time.perf_counter()
+            do()
+            if repeat > 0:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
 
 
 def _resident(key):

@@ -19,14 +19,14 @@ def pair(name, title, first, other, found):
     }
 
 
-def comparison(title, found, left_out, pairs):
+def comparison(found, left_out, pairs):
     """Lines: each way's images/s, and how many times as fast the first one is."""
-    lines = [title]
+    lines = []
     ratios = [None, *(pair["ratio"] for pair in pairs)]
     for (way, facts), ratio in zip(found.items(), ratios, strict=True):
         line = f"{statistics.median(facts['images_per_second']):10,.0f} images/s  {way}"
         if ratio:
-            line += f": {_times(statistics.median(ratio))} ({_times(min(ratio))} to {_times(max(ratio))})"
+            line += f": {times(statistics.median(ratio))} ({times(min(ratio))} to {times(max(ratio))})"
         if "of_ceiling" in facts:
             line += f", {statistics.median(facts['of_ceiling']):.0%} of the matrix multiplication's FLOP/s"
         lines.append(line)
@@ -47,9 +47,9 @@ def _ceilings(facts):
 
 
 def _startup(facts):
-    for command, seconds in facts["seconds"].items():
+    rest = {"all of keras-dd, after tensorflow and keras": facts["seconds_after_tensorflow"]}
+    for command, seconds in (facts["seconds"] | rest).items():
         yield f"{command}: {statistics.median(seconds):.3f} s ({min(seconds):.3f} to {max(seconds):.3f})"
-    yield f"all of keras-dd, after tensorflow and keras: {facts['seconds_after_tensorflow']:.2f} s"
 
 
 def _composition(facts):
@@ -63,5 +63,6 @@ def _composition(facts):
 SINGLE = {"ceilings": _ceilings, "startup": _startup, "composition": _composition}
 
 
-def _times(ratio):
+def times(ratio):
+    """A ratio in three digits: "0.87x", "1.85x", "30x"."""
     return f"{ratio:.{max(0, 2 - int(math.log10(max(ratio, 1))))}f}x"

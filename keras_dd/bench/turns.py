@@ -78,7 +78,7 @@ def processes(task):
         yield ask
 
 
-def in_turn(ways, ask, rounds, steps=None):
+def in_turn(ways, ask, rounds, steps=None, say=print):
     """All ways in turn, A B C, C B A, ...
 
     Args:
@@ -86,19 +86,23 @@ def in_turn(ways, ask, rounds, steps=None):
         ask: that of `processes`.
         rounds: turns of each way.
         steps: of a turn; by default as many as take about `TURN` seconds.
+        say: takes a line of text, on what is being done.
 
     Returns:
         {way: its facts, "steps" and, a round each, "images_per_second"}, and {way: reason} of those that cannot work.
     """
-    found, left_out = {}, {}
+    found, left_out, expected = {}, {}, 0
     for way, (process, work) in ways.items():
+        say(f"making ready: {way}")
         facts = ask(process, work)
         if "left_out" in facts:
             left_out[way] = facts["left_out"]
             continue
         ask(process, work, 1)  # traces
-        trial = steps or ask(process, work, TRIAL)["seconds"] / TRIAL
+        trial = ask(process, work, TRIAL)["seconds"] / TRIAL
         found[way] = facts | {"steps": steps or max(LEAST, round(TURN / trial)), "images_per_second": []}
+        expected += rounds * (found[way]["steps"] * trial + PAUSE)
+    say(f"{rounds} turns of each, about {expected:.0f} s in all")
     for number in range(rounds):
         for way in reversed(found) if number % 2 else found:
             time.sleep(PAUSE)

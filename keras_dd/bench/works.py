@@ -65,14 +65,14 @@ def bare_step(task):
 
 def at_once(task):
     """All sub-networks at once, as `keras-dd fit` trains them."""
-    model = train.Subnetworks(_parts(task), devices.pick())
+    model = train.Subnetworks(parts_of(task), devices.pick())
     model.compile(keras.optimizers.Adam)
     return _fits([(model, _batches(task))], task, model.subnets)
 
 
 def one_by_one(task):
     """The same sub-networks, fast ones too, one after another."""
-    parts, models = _parts(task), []
+    parts, models = parts_of(task), []
     for net, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
         models.append(train.Subnetworks(Decomposition((net,), (box,)), (name,)))
         models[-1].compile(keras.optimizers.Adam)
@@ -81,7 +81,7 @@ def one_by_one(task):
 
 def stock_one_by_one(task):
     """The same sub-networks as Keras trains them by itself, one after another."""
-    parts, batches = _parts(task), _batches(task)
+    parts, batches = parts_of(task), _batches(task)
     boxed = [batches.map(lambda images, labels, box=box: (box.of(images), labels)) for box in parts.boxes]
     return _fits([(_stock(part), batches) for part, batches in zip(parts, boxed, strict=True)], task, parts)
 
@@ -99,13 +99,14 @@ def feed(task):
     return do, {"images": task.batch_size}
 
 
+def parts_of(task):
+    """The sub-networks of the task; a `UserError` where it has none."""
+    return decompose(_full(task), task.parts)
+
+
 def _full(task):
     with devices.computing_in(task.dtype):
         return MODELS[task.model](width=task.width, classes=CLASSES, image_shape=IMAGE_SHAPE)
-
-
-def _parts(task):
-    return decompose(_full(task), task.parts)
 
 
 def _stock(network):
