@@ -1,70 +1,75 @@
-"""`keras-dd bench`: what this machine makes of the method, as ratios from one run."""
+"""`keras-dd bench`: what this machine makes of the method, beside other ways of the same work."""
 
-import math
-import statistics
+from pathlib import Path
 
 import click
 
 from keras_dd.apps.options import Output, quiet, write
+from keras_dd.config import DTYPES, UserError, unknown
 
-ABOUT = """Measure on this machine, two ways of each work in turn:
+ABOUT = """Measure on this machine; the ways of each work take turns.
 
 \b
-- K sub-networks at once, against one after another;
-- fine-tuning as `fit` does it, against a bare training step;
-- training with fused batch normalisation, against Keras' own;
-- the feed of images, against what training consumes.
+  ceilings     what it multiplies and copies at most
+  full         training and fine-tuning, against stock Keras with TensorFlow's
+               own flags, a bare training step, and PyTorch if it is installed
+  subnets      K sub-networks at once, against one after another: ours, stock
+               Keras', PyTorch's, and PyTorch's grouped convolutions
+  fused        batch normalisation in one kernel, against Keras' own
+  feed         the feed of images, against what training consumes
+  startup      the command line, and importing keras_dd
+  composition  time and memory of composing ResNet-110 of width 64
+  malloc       memory kept instead of given back; only if asked for
 
-Times of a busy machine are worthless: let nothing else run.
+All but malloc take about 7 minutes on two cores; what you ask for is told at
+the start. Times of a busy machine are worthless: let nothing else run.
 """
 
 
-@click.command(help=ABOUT, short_help="Measure on this machine, two ways of each work in turn.")
-@click.option("--model", default="resnet8", show_default=True, metavar="NAME", help="Full network.")
-@click.option("--width", default=32, show_default=True, metavar="W", help="Its width.")
+@click.command(help=ABOUT, short_help="Measure on this machine, the ways of each work in turn.")
+@click.option("--only", metavar="NAMES", help="Some of these, with commas between.  [default: all but malloc]")
+@click.option("--model", default="resnet20", show_default=True, metavar="NAME", help="Full network.")
+@click.option("--width", default=16, show_default=True, metavar="W", help="Its width.")
 @click.option("--parts", default=4, show_default=True, metavar="K", help="How many sub-networks.")
-@click.option("--batch-size", default=128, show_default=True, metavar="N", help="Images a step.")
-@click.option("--steps", default=40, show_default=True, metavar="N", help="Steps a round.")
-@click.option("--rounds", default=3, show_default=True, metavar="N", help="Rounds, of which the median counts.")
-@click.option("--output", type=Output(), metavar="FILE", help="Write the measurements to FILE as JSON.")
+@click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a step.")
+@click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help=f"{', '.join(DTYPES)}.")
+@click.option("--rounds", default=5, show_default=True, metavar="N", help="Turns of each way; the median counts.")
+@click.option("--steps", type=int, metavar="N", help="Steps a turn.  [default: of two seconds]")
+@click.option("--output", type=Output(), metavar="FILE", help="Write all to FILE as JSON, and a picture beside it.")
 @click.pass_context
-def bench(context, model, width, parts, batch_size, steps, rounds, output):
+def bench(context, only, rounds, steps, output, **about):
     with quiet():
-        from keras_dd import bench, rundir
-        from keras_dd.config import UserError, unknown
+        from keras_dd import bench, devices, rundir
+        from keras_dd.bench import picture
+        from keras_dd.campaign import duration
+        from keras_dd.files import replacing
         from keras_dd.models import MODELS
 
-    for name, value in {
-        "width": width,
-        "parts": parts,
-        "batch-size": batch_size,
-        "steps": steps,
-        "rounds": rounds,
-    }.items():
-        if value < 1:
-            raise UserError(f"{name} is {value}: it must be at least 1")
-    if model not in MODELS:
-        raise unknown("model", model, MODELS)
-    rounds_of = {"batch_size": batch_size, "steps": steps, "rounds": rounds}
-    works = (
-        lambda: bench.at_once(model, width, parts, **rounds_of),
-        lambda: bench.fit_against_step(model, width, **rounds_of),
-        lambda: bench.accelerated_against_plain(model, width, **rounds_of),
-        lambda: bench.feed_against_training(**rounds_of),
-    )
-    results = []
-    with click.progressbar(works, label="measuring", show_pos=True) as progress:
-        for work in progress:
-            results.append(work())
-    for result in results:
-        first, second = (statistics.median(result[way]) for way in ("first", "second"))
-        least, most = min(result["ratio"]), max(result["ratio"])
-        click.echo(f"\n{result['what']}")
-        click.echo(f"  {first:,.0f} / {second:,.0f} images/s = {_short(result['median_ratio'])}", nl=False)
-        click.echo(f" (median of {rounds}, {_short(least)} to {_short(most)})")
+    names = [name.strip() for name in only.split(",")] if only else bench.DEFAULT
+    for name in names:
+        if name not in bench.NAMES:
+            raise unknown("measurement", name, bench.NAMES)
+    if about["model"] not in MODELS:
+        raise unknown("model", about["model"], MODELS)
+    if about["dtype"] not in DTYPES:
+        raise unknown("dtype", about["dtype"], DTYPES)
+    numbers = {name: about[name] for name in ("width", "parts", "batch_size")} | {"rounds": rounds, "steps": steps}
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise UserError(f"{name.replace('_', '-')} is {value}: it must be at least 1")
+    picture_path = Path(output).with_suffix(".png") if output else None
+    if output and Path(output) == picture_path:
+        raise UserError(f"output {output!r} would be the picture: name the JSON file, and the picture lies beside it")
+    if about["dtype"] == "auto":
+        about["dtype"] = devices.fastest_dtype(devices.pick())
+
+    names = sorted(dict.fromkeys(names), key=bench.NAMES.index)
+    more = f", and {rounds} turns of {steps} steps a way" if steps else ""
+    click.echo(f"measuring {', '.join(names)}: about {duration(bench.expected_seconds(names, rounds, steps))}{more}")
+    measured = bench.run(bench.Task(**about), names, rounds, steps, click.echo)
+    click.echo(f"\n{duration(measured['seconds'])}, load average {measured['load_average'][1]:.1f}")
     if output:
-        write(output, {"command": context.obj, "environment": rundir.environment(), "results": results})
-
-
-def _short(ratio):
-    return f"{ratio:.{max(0, 2 - int(math.log10(max(ratio, 1))))}f}x"
+        write(output, {"command": context.obj, "environment": rundir.environment(), **measured})
+        if measured["ways"]:
+            with replacing(picture_path) as partial:
+                picture.draw(measured, partial)

@@ -59,7 +59,7 @@ SECTIONS = {
     ],
     "Run": [
         setting("devices", "auto, a number or names.", metavar="WHICH"),
-        setting("dtype", f"{' or '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
+        setting("dtype", f"{', '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
         setting("seed", "Of everything random.", metavar="N"),
         setting("deterministic", "The same numbers every time; slower.", is_flag=True),
         setting("run_dir", "Where results go.", unset="a new one in runs/", type=FOLDER, metavar="DIR"),

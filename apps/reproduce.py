@@ -20,7 +20,7 @@ SECTIONS = {
     "Run": [
         setting("data_dir", "Of TFDS.", unset="~/tensorflow_datasets", type=FOLDER, metavar="DIR"),
         setting("devices", "auto, a number or names.", metavar="WHICH"),
-        setting("dtype", f"{' or '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
+        setting("dtype", f"{', '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
     ],
 }
 

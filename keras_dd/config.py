@@ -28,7 +28,7 @@ TEST_SHARE = 0.2
 HELD_BYTES = 2**29
 # From this number of classes on, the right one among the first five is counted too.
 TOP5_CLASSES = 21
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "auto")
 SHORTCUTS = ("projection", "identity")
 BLOCKS = ("type1", "basic", "type2")
 METHODS = ("decomposition", "conventional")

@@ -1,10 +1,17 @@
 """The devices a run works on, and the strategy over them."""
 
 import functools
+from contextlib import contextmanager
+from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from keras_dd.config import UserError
+
+# What a processor's flags are called in Linux where it multiplies numbers of bfloat16: of AVX-512, and of AMX.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+BFLOAT16_CAPABILITY = (8, 0)  # of NVIDIA's GPUs, from Ampere on
 
 
 def pick(spec="auto"):
@@ -38,6 +45,42 @@ def strategy(devices):
         return tf.distribute.MirroredStrategy(devices)
     default = pick()[0]
     return tf.distribute.get_strategy() if devices == (default,) else tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def fastest_dtype(devices):
+    """What `--dtype auto` is on these devices: "bfloat16" where all of them compute with it in hardware, or "float32".
+
+    Elsewhere bfloat16 is computed by detours, and slower than float32.
+    """
+    return "bfloat16" if all(map(_has_bfloat16, devices)) else "float32"
+
+
+def _has_bfloat16(device):
+    if device.startswith("CPU"):
+        return bool(BFLOAT16_FLAGS & cpu_flags())
+    gpus = {_short(gpu): gpu for gpu in tf.config.list_physical_devices("GPU")}
+    details = tf.config.experimental.get_device_details(gpus[device])
+    return details.get("compute_capability", (0, 0)) >= BFLOAT16_CAPABILITY
+
+
+def cpu_flags(path="/proc/cpuinfo"):
+    """The instruction sets that Linux says the processor has; none where it does not say."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+@contextmanager
+def computing_in(dtype):
+    """Layers that are built in here compute in `dtype`, "float32" or "bfloat16"; their weights are of float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(dtype, dtype))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _short(device):

@@ -12,13 +12,23 @@ from keras_dd.graph import again, copy
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, trained by TensorFlow's fused kernel: the same weights, config and numbers.
 
-    What the kernel does not do is left to Keras: another axis than the last of four, masks, synchronised replicas, and
-    inference, which is one multiplication and one addition there too.
+    What the kernel does not do is left to Keras: another axis than the last of four, masks, synchronised replicas,
+    renormalisation, and inference, which is one multiplication and one addition there too.
     """
+
+    @property
+    def __class__(self):
+        """The plain layer, which is what Keras writes: its name in the config, and that of its weights in the file.
+
+        So whatever Keras saves or clones is plain, and loads where this package is not installed.  `type()` tells them
+        apart.
+        """
+        return keras.layers.BatchNormalization
 
     def call(self, inputs, training=None, mask=None):
         last_of_four = len(inputs.shape) == 4 and self.axis in (-1, 3)
-        if not (training and self.trainable and last_of_four) or self.synchronized or mask is not None:
+        left_to_keras = self.synchronized or self.renorm or mask is not None
+        if not (training and self.trainable and last_of_four) or left_to_keras:
             return super().call(inputs, training=training, mask=mask)
         gamma, beta = self.gamma if self.scale else None, self.beta if self.center else None
         outputs, mean, variance = batch_norm(tf.cast(inputs, self.compute_dtype), gamma, beta, self.epsilon)
@@ -51,8 +61,7 @@ def batch_norm(x, gamma, beta, epsilon):
 def accelerate(model):
     """A copy of a functional `model`, with its weights, that trains faster: its batch normalisations are fused.
 
-    Train the copy, and bring what it has learnt back with `model.set_weights(copy.get_weights())` before you save it:
-    Keras loads a file with plain layers everywhere, and one with the layers of the copy nowhere by itself.
+    Saved, it is a network of plain layers, which Keras loads everywhere; accelerate it again to train on.
     """
     return copy(model, fused)
 

@@ -112,6 +112,8 @@ def prepare(settings, model=None, dataset=None):
     _refuse_what_would_be_ignored(settings, model, dataset)
     dataset = _fewer(dataset or _load(settings), settings)
     settings = _resolved(settings, named=model is None)
+    if settings.dtype == "auto":
+        settings = dataclasses.replace(settings, dtype=devices.fastest_dtype(names))
     model = model or _build(settings, dataset)
     _check_that_all_fits(settings, model, dataset, names)
     parts = None
@@ -233,9 +235,5 @@ def arguments(settings, dataset):
 
 
 def _build(settings, dataset):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
-    try:
+    with devices.computing_in(settings.dtype):
         return MODELS[settings.model](**arguments(settings, dataset))
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -1,6 +1,7 @@
 """What a run would do and cost, in words."""
 
 from keras_dd import cost
+from keras_dd.graph import operations
 from keras_dd.job import prepare
 
 
@@ -13,7 +14,8 @@ def plan(settings):
         f", {len(job.dataset.classes)} classes, accuracy on {len(getattr(job.dataset, job.evaluated_on)):,} "
         f"{job.evaluated_on} images",
         *(f"  {note}" for note in job.dataset.notes),
-        f"{full.name}: {full.count_params():,} parameters, {cost.macs(full) / 1e6:,.1f} M MACs an image",
+        f"{full.name}: {full.count_params():,} parameters, {cost.macs(full) / 1e6:,.1f} M MACs an image"
+        f", computed in {_dtypes(full)}",
     ]
     if job.parts:
         K, part, box = len(job.parts), job.parts[0], job.parts.boxes[0]
@@ -44,6 +46,11 @@ def plan(settings):
             "nothing was trained: leave out --dry-run to start",
         ]
     )
+
+
+def _dtypes(network):
+    """What the layers with weights compute in: "float32", or "bfloat16 and float32" where the head stays exact."""
+    return " and ".join(sorted({o.compute_dtype for o in operations(network).values() if getattr(o, "weights", ())}))
 
 
 def _stage(job, stage, name, network, count):

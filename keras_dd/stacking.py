@@ -162,7 +162,10 @@ def _over_channels(layer):
 RULES = {
     layers.Conv2D: (_conv, lambda layer: layer.groups == 1 and max(layer.kernel_size) <= 3),
     layers.Dense: (_dense, _always),
-    FusedBatchNormalization: (_batch_norm, lambda layer: _over_channels(layer) and not layer.synchronized),
+    FusedBatchNormalization: (
+        _batch_norm,
+        lambda layer: _over_channels(layer) and not (layer.synchronized or layer.renorm),
+    ),
     layers.Flatten: (_flatten, _always),
     layers.Concatenate: (_concatenate, _over_channels),
     layers.Activation: (_activation, _always),

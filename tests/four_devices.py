@@ -13,6 +13,8 @@ import keras_dd
 from keras_dd import data, devices, train
 from keras_dd.config import RECIPES, Recipe, Stage, UserError
 from keras_dd.decomposition import decompose
+from keras_dd.fused import FusedBatchNormalization, fused
+from keras_dd.graph import again, copy
 
 FOUR = devices.pick("4")
 BATCH = 64
@@ -132,6 +134,26 @@ def test_no_branch_reads_what_another_wrote(graph, model):
         assert len(read) == 1, op.name
         written |= read
     assert written == {0, 1, 2, 3}
+
+
+def test_fused_batch_normalisation_trains_on_replicas_as_that_of_keras(few):
+    """One layer has the statistics of each replica's share of a batch, the other those of all shares together."""
+    x = inputs = keras.Input(few.image_shape)
+    x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(x))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(keras.layers.Conv2D(8, 3, strides=2)(x))
+    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
+    batches, trained = data.training_batches(few.train, BATCH), []
+    for make in again, fused:
+        with devices.strategy(FOUR).scope():
+            twin = copy(model, make)
+            train.compile_full(twin, keras.optimizers.SGD(0.05))
+        twin.fit(batches, steps_per_epoch=3, shuffle=False, verbose=0)
+        trained.append(twin)
+    plain, fast = trained
+    assert [type(layer) for layer in fast.layers].count(FusedBatchNormalization) == 2
+    assert support.weights_differ(model, plain) > 1e-2
+    assert support.weights_differ(plain, fast) < 1e-5
 
 
 @pytest.fixture(scope="module")

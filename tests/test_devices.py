@@ -43,6 +43,34 @@ def test_gpus_come_first(monkeypatch):
         devices.pick("3")
 
 
+def test_the_processor_says_what_it_can(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512f amx_bf16\nbugs\t\t: spectre_v1\n\nprocessor\t: 1\n")
+    assert devices.cpu_flags(cpuinfo) == {"fpu", "avx512f", "amx_bf16"}
+    assert devices.cpu_flags(tmp_path / "of another system") == set()
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [(["avx512f"], "float32"), (["avx512f", "avx512_bf16"], "bfloat16"), (["amx_bf16"], "bfloat16"), ([], "float32")],
+)
+def test_bfloat16_is_for_processors_that_have_it(flags, dtype, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: set(flags))
+    assert devices.fastest_dtype(("CPU:0",)) == devices.fastest_dtype(("CPU:0", "CPU:1")) == dtype
+
+
+def test_bfloat16_is_for_gpus_that_have_it(monkeypatch):
+    """As on a machine with GPUs of three generations, of which TensorFlow does not know the last."""
+    details = {"GPU:0": {"compute_capability": (8, 6)}, "GPU:1": {"compute_capability": (7, 5)}, "GPU:2": {}}
+    gpus = [SimpleNamespace(name=f"/physical_device:{name}") for name in details]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda gpu: details[gpu.name.removeprefix("/physical_device:")]
+    )
+    assert devices.fastest_dtype(("GPU:0",)) == "bfloat16"
+    assert devices.fastest_dtype(("GPU:0", "GPU:1")) == devices.fastest_dtype(("GPU:2",)) == "float32"
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     """{name of a test in four_devices.py: PASSED, FAILED or ERROR}, and all that pytest said."""

@@ -1,8 +1,11 @@
 """fused.py: the fused kernel trains as Keras' batch normalisation does."""
 
 import importlib
+import json
 import os
 import platform
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +17,7 @@ from keras import layers
 import keras_dd
 from keras_dd import compose, decompose
 from keras_dd.fused import FusedBatchNormalization, accelerate, fused
+from keras_dd.graph import copy
 from keras_dd.models import resnet
 
 OPTIONS = [
@@ -68,11 +72,12 @@ def test_a_single_value_a_channel_has_no_variance(rng):
     assert_same(trained_once(other, images), trained_once(plain, images), 1e-5)
 
 
-def test_in_bfloat16_what_counts_is_computed_in_float32(rng, bfloat16):
-    plain, other = pair(rng)
-    images = tf.constant(rng.normal(1, 2, (6, 4, 4, 5)), "bfloat16")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_mixed_precision_what_counts_is_computed_in_float32(dtype, rng):
+    plain, other = pair(rng, dtype=f"mixed_{dtype}")
+    images = tf.constant(rng.normal(1, 2, (6, 4, 4, 5)), dtype)
     ours, theirs = trained_once(other, images), trained_once(plain, images)
-    assert ours[0].dtype == tf.bfloat16
+    assert ours[0].dtype == dtype and other.moving_mean.dtype == "float32"
     assert_same([tf.cast(x, "float32") for x in ours[:4]], [tf.cast(x, "float32") for x in theirs[:4]], 0.03)
     assert_same(ours[4:], theirs[4:], 1e-3)  # the moving statistics
 
@@ -91,7 +96,7 @@ def test_training_takes_the_kernel_and_inference_is_keras_own(rng):
     np.testing.assert_array_equal(other(images, training=False), plain(images, training=False))
 
 
-@pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}, {"synchronized": True}], ids=str)
+@pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}, {"synchronized": True}, {"renorm": True}], ids=str)
 def test_what_the_kernel_does_not_do_is_left_to_keras(options, rng):
     layer = FusedBatchNormalization(**options)
     images = tf.zeros((6, 5, 5, 5))
@@ -133,6 +138,70 @@ def test_a_fast_network_is_taken_apart_and_composed_too(rng):
     for part, same in zip(parts, plain, strict=True):
         part.set_weights(randomize(same, rng).get_weights())
     assert_same(compose(parts, fast).get_weights(), compose(plain, model).get_weights(), 0)
+
+
+def network(image_shape=(12, 12, 3)):
+    """Batch normalisation in the model, and in one nested in it."""
+    inner = keras.Sequential([keras.Input((6, 6, 4)), layers.BatchNormalization(), layers.ReLU()], name="inner")
+    x = inputs = keras.Input(image_shape)
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2, padding="same")(x))
+    x = layers.GlobalAveragePooling2D()(inner(x))
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+# As a stranger would load them: scores of each file, those after another step of training, and the classes.
+STRANGER = """
+import json, sys
+sys.modules["keras_dd"] = None  # as where it is not installed: importing it is an error
+import keras, numpy as np
+images, labels = np.load("images.npy"), np.load("labels.npy")
+model, old = keras.models.load_model("model.keras"), keras.models.load_model("model.h5", compile=False)
+found = [each.predict(images, verbose=0).tolist() for each in (model, old)]
+model.train_on_batch(images, labels)
+found.append(model.predict(images, verbose=0).tolist())
+layers = [layer for each in (model, old) for layer in [*each.layers, *each.get_layer("inner").layers]]
+json.dump([found, [f"{type(layer).__module__}.{type(layer).__name__}" for layer in layers]], sys.stdout)
+"""
+
+
+def test_a_saved_network_loads_where_keras_dd_is_not(rng, tmp_path):
+    fast = accelerate(randomize(network(), rng))
+    images, labels = rng.normal(0, 1, (8, 12, 12, 3)).astype("float32"), rng.integers(0, 3, 8)
+    fast.compile(keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fast.train_on_batch(images, labels)
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "labels.npy", labels)
+    for name in "model.keras", "model.h5":
+        fast.save(tmp_path / name)
+    before = fast.predict(images, verbose=0)
+    fast.train_on_batch(images, labels)  # with the momentum, which model.keras holds too
+    after = fast.predict(images, verbose=0)
+    assert np.abs(after - before).max() > 1e-2
+    done = subprocess.run([sys.executable, "-c", STRANGER], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scores, kinds = json.loads(done.stdout)
+    for theirs, ours in zip(scores, [before, before, after], strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    assert kinds.count(f"{layers.BatchNormalization.__module__}.BatchNormalization") == 4
+    assert not any("keras_dd" in kind for kind in kinds)
+
+
+def test_weights_alone_go_from_fast_networks_to_plain_ones_and_back(rng, tmp_path):
+    fast, plain = accelerate(randomize(network(), rng)), network()
+    fast.save_weights(tmp_path / "fast.weights.h5")
+    plain.load_weights(tmp_path / "fast.weights.h5")
+    assert_same(plain.get_weights(), fast.get_weights(), 0)
+    other = accelerate(network())
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    other.load_weights(tmp_path / "plain.weights.h5")
+    assert_same(other.get_weights(), fast.get_weights(), 0)
+
+
+def test_what_keras_clones_is_plain_and_what_we_copy_is_fast(rng):
+    fast = accelerate(network())
+    kinds = [{type(layer) for layer in clone.layers} for clone in (keras.models.clone_model(fast), copy(fast))]
+    assert [FusedBatchNormalization in each for each in kinds] == [False, True]
+    assert [layers.BatchNormalization in each for each in kinds] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import support
 
 import keras_dd
-from keras_dd import data, job, models, outcome, pipeline, report, rundir, train
+from keras_dd import data, devices, job, models, outcome, pipeline, report, rundir, train
 from keras_dd.config import Settings, UserError
 
 FILES = {
@@ -230,6 +230,14 @@ def test_bfloat16(few, tmp_path):
     assert keras.config.dtype_policy().name == "float32"  # of your own next network
     loaded = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert loaded.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "bfloat16")])
+def test_the_dtype_that_is_fastest_here(flags, dtype, few, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    prepared = job.prepare(Settings(width=4, parts=1, dtype="auto"), dataset=few)
+    assert prepared.settings.dtype == dtype  # as config.json tells it
+    assert prepared.model.get_layer("conv1").compute_dtype == dtype
 
 
 @pytest.mark.parametrize(

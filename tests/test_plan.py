@@ -75,6 +75,12 @@ def test_eight_parts(cifar):
     assert "  3 epochs x" in text
 
 
+@pytest.mark.parametrize(("dtype", "told"), [("float32", "float32"), ("bfloat16", "bfloat16 and float32")])
+def test_what_numbers_are_computed_in_is_told(dtype, told):
+    text = plan.plan(Settings(dtype=dtype))
+    assert re.findall(r"M MACs an image, computed in (.*)", text) == [told]
+
+
 def test_the_default(capsys):
     text = plan.plan(Settings())
     assert "digits: 1,437 training images 32x32x1" in text and "4 sub-networks" in text

@@ -113,6 +113,7 @@ def test_as_many_as_fill_sixteen_channels():
         layers.Conv2D(16, 5),
         layers.Conv2D(16, 3, activity_regularizer="l2"),
         layers.BatchNormalization(trainable=False),
+        layers.BatchNormalization(renorm=True),
     ],
 )
 def test_networks_with_other_layers_are_branches(layer):

@@ -1,0 +1,152 @@
+"""The works of TensorFlow that are timed: each function gives what `task.answer` asks for, (do, facts)."""
+
+import itertools
+import os
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dd import cost, data, devices, train
+from keras_dd.bench.task import CLASSES, IMAGE_SHAPE
+from keras_dd.decomposition import Decomposition, decompose
+from keras_dd.fused import accelerate
+from keras_dd.models import MODELS
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds from the end of the first step on: what a call of `fit` costs before is nothing beside an epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if batch == 0:
+            self.began = now
+        self.seconds = now - self.began
+
+
+def fit(task):
+    """The full network as `keras-dd fit` trains it, and fine-tunes it, on one device."""
+    return _full_fit(task, accelerate(_full(task)))
+
+
+def plain_fit(task):
+    """The same, with batch normalisation as Keras has it."""
+    return _full_fit(task, _full(task))
+
+
+def stock_fit(task):
+    """The same network and batches as Keras trains them by itself."""
+    return _fits([(_stock(_full(task)), _batches(task))], task)
+
+
+def bare_step(task):
+    """The full network in a `tf.function`, on one batch that is in memory."""
+    network, optimizer = accelerate(_full(task)), keras.optimizers.Adam()
+    images, labels = next(iter(_batches(task)))
+    loss_of = train.classification_loss(network)
+    optimizer.build(network.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = loss_of(labels, network(images, training=True))
+        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return loss
+
+    def do(steps):
+        began = time.perf_counter()
+        for _ in range(steps):
+            step().numpy()
+        return time.perf_counter() - began
+
+    return do, _facts([network], task)
+
+
+def at_once(task):
+    """All sub-networks at once, as `keras-dd fit` trains them."""
+    model = train.Subnetworks(parts_of(task), devices.pick())
+    model.compile(keras.optimizers.Adam)
+    return _fits([(model, _batches(task))], task, model.subnets)
+
+
+def one_by_one(task):
+    """The same sub-networks, fast ones too, one after another."""
+    parts, models = parts_of(task), []
+    for net, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
+        models.append(train.Subnetworks(Decomposition((net,), (box,)), (name,)))
+        models[-1].compile(keras.optimizers.Adam)
+    return _fits([(model, _batches(task)) for model in models], task, parts)
+
+
+def stock_one_by_one(task):
+    """The same sub-networks as Keras trains them by itself, one after another."""
+    parts, batches = parts_of(task), _batches(task)
+    boxed = [batches.map(lambda images, labels, box=box: (box.of(images), labels)) for box in parts.boxes]
+    return _fits([(_stock(part), batches) for part, batches in zip(parts, boxed, strict=True)], task, parts)
+
+
+def feed(task):
+    """Batches alone, flipped and cropped."""
+    batches = iter(_batches(task))
+
+    def do(steps):
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        return time.perf_counter() - began
+
+    return do, {"images": task.batch_size}
+
+
+def parts_of(task):
+    """The sub-networks of the task; a `UserError` where it has none."""
+    return decompose(_full(task), task.parts)
+
+
+def _full(task):
+    with devices.computing_in(task.dtype):
+        return MODELS[task.model](width=task.width, classes=CLASSES, image_shape=IMAGE_SHAPE)
+
+
+def _stock(network):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
+    return network
+
+
+def _full_fit(task, network):
+    train.compile_full(network, keras.optimizers.Adam())
+    return _fits([(network, _batches(task))], task)
+
+
+def _batches(task):
+    """What the images show does not matter to the clock."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (10_000, *IMAGE_SHAPE), dtype=np.uint8)
+    split = data.Split(images, random.integers(0, CLASSES, len(images), dtype=np.int32))
+    return data.training_batches(split, task.batch_size, flip=True, crop=4)
+
+
+def _fits(trainings, task, networks=None):
+    """(compiled model, batches) of all trainings, by `fit`, one after another; what they train are `networks`."""
+
+    def do(steps):
+        seconds = 0
+        for model, batches in trainings:
+            clock = Clock()
+            model.fit(batches, steps_per_epoch=steps + 1, shuffle=False, verbose=0, callbacks=[clock])
+            seconds += clock.seconds
+        return seconds
+
+    return do, _facts(networks or [model for model, _ in trainings], task)
+
+
+def _facts(networks, task):
+    """Images that all networks see a step together, the mean FLOPs of training on one, and what TensorFlow was told."""
+    flops = [cost.training_flops(network, 1) for network in networks]
+    return {
+        "images": task.batch_size * len(networks),
+        "flops_per_image": sum(flops) / len(flops),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+    }
