@@ -7,8 +7,9 @@ import json
 import statistics
 from pathlib import Path
 
-from keras_dd import reproduction_report, verdict
+from keras_dd import reproduction_report, verdict, zoo
 from keras_dd.report import markdown_table
+from keras_dd.zoo import showing
 
 FIGURES = Path(__file__).parent
 README = FIGURES.parent / "README.md"
@@ -130,6 +131,11 @@ def deep():
     return "\n".join(lines)
 
 
+def models():
+    """One row a model of the zoo."""
+    return showing.markdown([zoo.card(name) for name in zoo.models()])
+
+
 def filled(text):
     """`text` with its tables as the results have them now."""
     for table in TABLES:
@@ -140,7 +146,7 @@ def filled(text):
     return text
 
 
-TABLES = runs, comparisons, reproductions, commands, bench, fastresnet, deep
+TABLES = runs, comparisons, reproductions, commands, bench, fastresnet, deep, models
 
 if __name__ == "__main__":
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
