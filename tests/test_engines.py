@@ -354,12 +354,14 @@ def two_nodes():
     from ray.cluster_utils import Cluster
 
     cpus = len(os.sched_getaffinity(0))
+    handler = signal.getsignal(signal.SIGTERM)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=cpus)
         yield cluster.address
     finally:
         cluster.shutdown()
+        signal.signal(signal.SIGTERM, handler)  # a node has its own, which would end this process
 
 
 def test_a_worker_of_ray_is_killed(wide, few, deterministic, two_nodes, tmp_path):
