@@ -9,6 +9,7 @@ from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setti
 from keras_dd.config import (
     BLOCKS,
     DTYPES,
+    ENGINES,
     METHODS,
     OFF_DIAGONAL,
     ON_DIVERGENCE,
@@ -57,6 +58,12 @@ SECTIONS = {
         setting("learning_rate", "Highest of the full network.", metavar="R", **RECIPE | {"type": float}),
         setting("batch_size", "Images a step.", metavar="N", **RECIPE),
     ],
+    "Cluster": [
+        setting("engine", f"{', '.join(ENGINES)}.", among=ENGINES, metavar="NAME"),
+        setting("address", "Of Ray; of Slurm the partition.", unset="Ray on this machine", metavar="HOST:PORT"),
+        setting("cpus", "Of a sub-network.", unset="its share", type=int, metavar="N"),
+        setting("gpus", "Of a sub-network.", unset="1 if Ray has any", type=int, metavar="N"),
+    ],
     "Run": [
         setting("devices", "auto, a number or names.", metavar="WHICH"),
         setting("dtype", f"{' or '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
@@ -83,6 +90,7 @@ Examples:
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
   keras-dd fit --method conventional --epochs 6 --run-dir runs/baseline
+  keras-dd fit --engine ray --address 10.0.0.1:6379 --dataset cifar10
   keras-dd fit --resume runs/first
 """
 

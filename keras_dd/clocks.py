@@ -20,6 +20,10 @@ Where sub-networks leave cores idle unless they run at once (`keras-dd bench` me
 the clock; where devices have to talk, it is later for `linked`.  A campaign's report has an "alone_share" in the place
 of the ideal share: what a step of one sub-network alone takes of that of all at once, measured.
 
+A run on a cluster (`report["tasks"]`) has measured each sub-network alone, on devices of its own: there the longest of
+them is as long as its own clock says, on `linked` and `unlinked`, and D are the devices of the task that trained the
+full network.  Its `one-device` is the clock of whoever waited for it, with the start of processes.
+
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
 """
@@ -81,7 +85,10 @@ def handover(report, history, clock):
     if clock == "flops":
         end = per_subnet * max(ends, default=0)
         return end, end
-    composed = per_subnet * (seconds.get("subnets") or max(ends, default=0)) + (seconds.get("compose") or 0)
+    longest = max(ends, default=0)
+    if clock == "one-device" or not report.get("tasks"):
+        longest = seconds.get("subnets") or longest
+    composed = per_subnet * longest + (seconds.get("compose") or 0)
     return composed, composed + (seconds.get("recalibrate") or 0)
 
 
@@ -131,13 +138,14 @@ FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
 def _paces(report, clock):
     """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
-    parts = report["settings"]["parts"]
-    devices = sum(not name.startswith("CPU") for name in report["environment"]["devices"]) or 1
+    parts, tasks = report["settings"]["parts"], list((report.get("tasks") or {}).values())
+    names = tasks[-1]["devices"] if tasks else report["environment"]["devices"]  # the full network's come last
+    devices = sum(not name.startswith("CPU") for name in names) or 1
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
         return parts * flops.get("subnet", 0), flops["full"]
-    alone = report.get("alone_share") or 1 / -(-parts // devices)
+    alone = 1 if tasks else report.get("alone_share") or 1 / -(-parts // devices)
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
 
 

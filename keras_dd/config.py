@@ -32,6 +32,8 @@ DTYPES = ("float32", "bfloat16")
 SHORTCUTS = ("projection", "identity")
 BLOCKS = ("type1", "basic", "type2")
 METHODS = ("decomposition", "conventional")
+# Where networks are trained: in this process, as tasks of a Ray cluster, as jobs of Slurm.
+ENGINES = ("local", "ray", "slurm")
 BASELINES = ("tuned", "paper")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
@@ -191,6 +193,10 @@ class Settings:
     batch_size: int | None = None
     flip: bool | None = None
     crop: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
     devices: str = "auto"
     dtype: str = "float32"
     seed: int = 0
@@ -231,6 +237,8 @@ RANGES = {
     "learning_rate": (0, inf),
     "batch_size": (1, inf),
     "crop": (0, inf),
+    "cpus": (1, inf),
+    "gpus": (0, inf),
     "seed": (0, 2**31),
     "snapshot_every": (0, inf),
 }
@@ -239,6 +247,7 @@ CHOICES = {
     "shortcut": SHORTCUTS,
     "block": BLOCKS,
     "method": METHODS,
+    "engine": ENGINES,
     "recipe": RECIPES,
     "dtype": DTYPES,
     "on_divergence": ON_DIVERGENCE,

@@ -31,6 +31,22 @@ def pick(spec="auto"):
     return names
 
 
+def only_cpu():
+    """("CPU:0",), with the GPUs of this machine left to other processes: TensorFlow would take all of their memory.
+
+    Raises:
+        UserError: GPUs that this process has taken already.
+    """
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        if tf.config.list_logical_devices("GPU"):
+            raise UserError(
+                "the GPUs are this process's already, and tasks could not have them: ask for an engine in a new process"
+            ) from None
+    return ("CPU:0",)
+
+
 @functools.cache  # TensorFlow wants one strategy a process: those of two would wait for each other's devices
 def strategy(devices):
     """What `fit` runs under: a `MirroredStrategy` for several devices, TensorFlow's default for its first one."""

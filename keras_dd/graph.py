@@ -103,11 +103,21 @@ def again(operation, **changes):
 
 @deep()
 def copy(model, make=again):
-    """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them."""
+    """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them.
+
+    Random layers go on where those of `model` are: what they draw does not hang on when, or where, a copy is made.
+    """
     clone = keras.models.clone_model(model, clone_function=make, recursive=True)
     clone.set_weights(model.get_weights())
+    for state, seed in zip(seeds(clone), seeds(model), strict=True):
+        state.assign(seed)
     settle(clone)
     return clone
+
+
+def seeds(model):
+    """The states of the random layers of a model (Dropout), as variables that are no weights of it."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
 
 def settle(model):

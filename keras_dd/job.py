@@ -36,17 +36,23 @@ DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validat
 # Those that say how a network is trained by decomposition.
 DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
 DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
+# Those that say what a task gets of a cluster, and where that is.
+CLUSTER_FIELDS = ("address", "cpus", "gpus")
 
 
 @dataclass(frozen=True)
 class Job:
-    """The settings, the data, the full network, its parts (None: it is trained as a whole) and their devices."""
+    """The settings, the data, the full network, its parts (None: it is trained as a whole) and their devices.
+
+    `own_data` says that the data set was handed over as an object.  A task of an engine knows no networks but its own.
+    """
 
     settings: Settings
     dataset: data.Dataset
-    model: keras.Model
+    model: keras.Model | None
     parts: Decomposition | None
     devices: tuple[str, ...]
+    own_data: bool = False
 
     @property
     def evaluated_on(self):
@@ -62,7 +68,7 @@ class Job:
     def stages(self):
         """{name: Stage} of what is trained, in this order."""
         s, recipe = self.settings, RECIPES[self.settings.recipe]
-        if self.parts is None:
+        if s.method == "conventional":
             return {"baseline": _stage(recipe.baseline, s.epochs, s.learning_rate)}
         return {
             "subnets": _stage(recipe.subnets, s.subnet_epochs, s.subnet_learning_rate),
@@ -87,6 +93,12 @@ class Job:
         s = self.settings
         return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step)
 
+    def feed(self, stage):
+        """`batches(epoch, step)` of a stage of training: each epoch of a run has its own order of images."""
+        names = list(self.stages)
+        before = sum(self.stages[name].epochs for name in names[: names.index(stage)])
+        return lambda epoch, step: self.batches(before + epoch, step)
+
     def evaluation(self):
         share = -(-EVALUATION_BATCH // len(self.devices))
         return data.evaluation_batches(getattr(self.dataset, self.evaluated_on), share * len(self.devices))
@@ -103,14 +115,12 @@ def prepare(settings, model=None, dataset=None):
     """Everything that comes before training: load, build, decompose, and settle what was left to defaults."""
     if settings.tensorboard:
         scalars.check()
-    names = devices.pick(settings.devices)
-    keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    names = devices.pick(settings.devices) if settings.engine == "local" else devices.only_cpu()
+    seed(settings)
     if model is None and settings.model.endswith(".keras"):
         model = load_model(settings.model)
     _refuse_what_would_be_ignored(settings, model, dataset)
-    dataset = _fewer(dataset or _load(settings), settings)
+    own_data, dataset = dataset is not None, images(settings, dataset)
     settings = _resolved(settings, named=model is None)
     model = model or _build(settings, dataset)
     _check_that_all_fits(settings, model, dataset, names)
@@ -122,14 +132,34 @@ def prepare(settings, model=None, dataset=None):
             grid=settings.grid or grid_of(settings.parts),
             overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
         )
-    job = Job(settings, dataset, model, parts, names)
+    job = Job(settings, dataset, model, parts, names, own_data)
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
 
 
-def _load(settings):
+def seed(settings):
+    """What is random in this process, from here on."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def images(settings, dataset=None):
+    """The data set of a run; one that was handed over takes the place of the one that the settings name."""
     s = settings
-    return data.load(s.dataset, s.data_dir, s.validation_split, s.seed, s.split, s.image_size, s.skip_bad_images)
+    if dataset is None:
+        dataset = data.load(s.dataset, s.data_dir, s.validation_split, s.seed, s.split, s.image_size, s.skip_bad_images)
+    return _fewer(dataset, settings)
+
+
+def check_batch_size(size, names):
+    """UserError unless these devices can share a batch equally."""
+    if size % len(names):
+        fits = size // len(names) * len(names)
+        raise UserError(
+            f"batch_size {size} cannot be shared equally by {len(names)} devices: "
+            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
+        )
 
 
 def _fewer(dataset, settings):
@@ -152,6 +182,15 @@ def _refuse_what_would_be_ignored(settings, model, dataset):
         value = getattr(settings, name)
         if value != getattr(Settings, name):
             raise UserError(f"{name} {value!r} is for {KINDS[name]}, and {settings.model!r} has none: leave it out")
+    for name in CLUSTER_FIELDS:
+        value = getattr(settings, name)
+        if settings.engine == "local" and value is not None:
+            raise UserError(f"{name} {shown(value)} is for the engines ray and slurm: leave it out, or choose one")
+    if settings.engine != "local" and settings.devices != "auto":
+        raise UserError(
+            f"devices {settings.devices!r} is for the engine local: with {settings.engine}, say what each task gets, "
+            "with cpus and gpus"
+        )
     for name in DECOMPOSITION_FIELDS:
         value = getattr(settings, name)
         if settings.method == "conventional" and value != getattr(Settings, name):
@@ -178,12 +217,7 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
             f"{len(dataset.classes)} classes: end it in one score a class"
         )
-    if settings.batch_size % len(names):
-        fits = settings.batch_size // len(names) * len(names)
-        raise UserError(
-            f"batch_size {settings.batch_size} cannot be shared equally by {len(names)} devices: "
-            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
-        )
+    check_batch_size(settings.batch_size, names)
 
 
 def _resolved(settings, named):

@@ -68,6 +68,7 @@ def reported(results, recorders, run_dir, started, split):
                 seconds["evaluate"] = seconds.get("evaluate", 0) + recorder.evaluation_seconds
         seconds["total"] = time.perf_counter() - started + sum(recorder.earlier for recorder in recorders.values())
         results["divergences"] = [each for recorder in recorders.values() for each in recorder.divergences]
+        results["tasks"] = {name: task for recorder in recorders.values() for name, task in recorder.tasks.items()}
         results["clocks"] = clocks.summary(results, history(recorders))
         report.write(run_dir, results, history(recorders))
         html_report.write(run_dir, results, history(recorders), split)  # it reads images again, which may be gone

@@ -10,17 +10,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd import confusion, outcome, owndata, report, rundir, snapshot, train
+from keras_dd import confusion, engines, outcome, owndata, report, rundir, snapshot
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings, UserError, shown, unknown
 from keras_dd.decomposition import Decomposition
-from keras_dd.divergence import Guard
 from keras_dd.evaluation import accuracies, predictions, subnet_accuracies
 from keras_dd.files import replacing
 from keras_dd.job import prepare
 from keras_dd.recorder import Recorder
-from keras_dd.scalars import Scalars
 from keras_dd.signals import Stop
 from keras_dd.weights_files import save_weights
 
@@ -71,13 +69,13 @@ def fit(model=Settings.model, data=Settings.dataset, **settings):
 
 def run(settings, command, model=None, dataset=None):
     """The method, as `keras-dd fit` calls it: `fit` with its settings in one `Settings`."""
-    with Stop() as stop:
+    with Stop() as stop, engines.opened(settings) as cluster:
         started = time.perf_counter()
         job = prepare(settings, model, dataset)
         own = [name for name, given in (("model", model), ("dataset", dataset)) if given is not None]
         run_dir = rundir.create(job.settings, command, job.made_of | {"own": own})
         with rundir.locked(run_dir):
-            return _run(job, command, run_dir, stop, started)
+            return _run(job, command, run_dir, stop, started, cluster)
 
 
 def resume(run_dir, model=None, data=None, **settings):
@@ -112,60 +110,50 @@ def resume(run_dir, model=None, data=None, **settings):
                 raise UserError(
                     f"this {name} is not that of the run in {str(run_dir)!r}: it goes on only with the same"
                 )
-        return _run(job, command, Path(run_dir), stop, started)
+        with engines.opened(resumed) as cluster:
+            return _run(job, command, Path(run_dir), stop, started, cluster)
 
 
-def _run(job, command, run_dir, stop, started):
+def _run(job, command, run_dir, stop, started, cluster):
     """The method.  A stage of training goes on from its last snapshot; all between is done again, in seconds."""
     evaluation, tops = job.evaluation(), tuple(job.accuracies.values())
     recorders = {stage: Recorder(_networks(job, stage), job.evaluated_on) for stage in job.stages}
 
-    def watch(stage):
-        return _watch(recorders[stage], stage, job.stages[stage], job.settings, run_dir, stop)
+    def ready(stage):
+        return engines.ready(job, stage, recorders[stage], run_dir, stop, cluster)
 
     first, last = list(job.stages)[0], list(job.stages)[-1]
-    watched = watch(first)  # refuses here, before a report is written, the snapshots of another run
+    trained = ready(first)  # refuses here, before a report is written, the snapshots of another run
     results = outcome.opening(job, command, run_dir)
     for note in job.dataset.notes:
         print(note)
     with outcome.reported(results, recorders, run_dir, started, getattr(job.dataset, job.evaluated_on)):
         model, parts = job.model, None
         if job.parts:
-            parts, model = _decomposed(job, results, run_dir, *watched)
-            watched = watch(last)
+            parts, model = _decomposed(job, results, run_dir, trained)
+            trained = ready(last)
         with outcome.stage(results, last):
-            stage = job.stages[last]
-            before = job.stages[first].epochs if parts else 0  # each epoch of a run has its own order of images
             what = "Fine-tuning the composed network" if parts else "Training the full network"
-            print(f"{what}, {stage.epochs} epochs")
-            trained = train.fit_full(
-                model,
-                stage,
-                lambda epoch, step: job.batches(before + epoch, step),
-                job.steps_per_epoch,
-                evaluation,
-                job.devices,
-                *watched,
-            )
+            print(f"{what}, {job.stages[last].epochs} epochs")
+            model = trained(model)
             with replacing(run_dir / "model.keras") as partial:
-                trained.save(partial)
-            save_weights(trained, run_dir / "model.weights.h5")
+                model.save(partial)
+            save_weights(model, run_dir / "model.weights.h5")
             rundir.write_card(run_dir, job.dataset, job.settings)
         with outcome.stage(results, "evaluate"):
-            answers = predictions(trained, evaluation, max(tops))
+            answers = predictions(model, evaluation, max(tops))
             results |= _named("final", job, answers.accuracies(tops))
             results["predictions"] = confusion.summary(answers, job.dataset.classes)
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
-    return Result(trained, parts, results, outcome.history(recorders), run_dir)
+    return Result(model, parts, results, outcome.history(recorders), run_dir)
 
 
-def _decomposed(job, results, run_dir, callbacks, start):
+def _decomposed(job, results, run_dir, trained):
     """(the trained sub-networks, the full network composed of them), with what each of them reaches in `results`."""
     settings, evaluation, tops = job.settings, job.evaluation(), tuple(job.accuracies.values())
-    stage, steps = job.stages["subnets"], job.steps_per_epoch
     with outcome.stage(results, "subnets"):
-        print(f"Training {len(job.parts)} sub-networks at once, {stage.epochs} epochs")
-        parts = train.fit_subnets(job.parts, stage, job.batches, steps, evaluation, job.devices, callbacks, start)
+        print(f"Training {len(job.parts)} sub-networks at once, {job.stages['subnets'].epochs} epochs")
+        parts = trained(job.parts)
         for k, subnet in enumerate(parts, start=1):
             save_weights(subnet, run_dir / f"subnet{k}.weights.h5")
     with outcome.stage(results, "evaluate"):
@@ -191,16 +179,6 @@ def _decomposed(job, results, run_dir, callbacks, start):
 def _networks(job, stage):
     """Names of the rows of a stage of training in history.csv."""
     return [f"subnet {k}" for k in range(1, len(job.parts) + 1)] if stage == "subnets" else [stage]
-
-
-def _watch(recorder, name, stage, settings, run_dir, stop):
-    """The callbacks of a stage of training, and the (epoch, step) from which it goes on."""
-    watchers = [recorder, Guard(recorder, settings.on_divergence, stage.epochs)]
-    snapshots = snapshot.Snapshots(
-        run_dir / snapshot.FOLDER, name, stage.epochs, watchers, rundir.seal(run_dir), settings.snapshot_every, stop
-    )
-    logs = [Scalars(recorder, run_dir)] if settings.tensorboard else []
-    return [*watchers, *logs, snapshots], snapshots.start
 
 
 def _dead(fractions, job):

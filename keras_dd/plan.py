@@ -22,7 +22,7 @@ def plan(settings):
             f"each on a box of {box.height}x{box.width} px:",
             *(
                 f"  {k}: rows {b.top}-{b.top + b.height - 1}, columns {b.left}-{b.left + b.width - 1}, on "
-                f"{job.devices[(k - 1) % len(job.devices)]}"
+                f"{job.devices[(k - 1) % len(job.devices)] if s.engine == 'local' else f'a task of {s.engine}'}"
                 for k, b in enumerate(job.parts.boxes, start=1)
             ),
         ]

@@ -18,12 +18,13 @@ class Recorder(keras.callbacks.Callback):
         seconds, evaluation_seconds: what training and what evaluation have taken so far.
         earlier: seconds of the stage before it was interrupted, evaluation and all.
         divergences: what `divergence.Guard` has found.
+        tasks: {network: where an engine trained it}; empty for what was trained in this process.
     """
 
     def __init__(self, networks, evaluated_on):
         super().__init__()
         self.networks, self.evaluated_on = networks, evaluated_on
-        self.rows, self.divergences = [], []
+        self.rows, self.divergences, self.tasks = [], [], {}
         self.seconds, self.evaluation_seconds, self.earlier = 0.0, 0.0, 0.0
         self.epoch = self.rates = self.began = self.started = None
 

@@ -24,21 +24,28 @@ SHARE = 1 / 50
 
 
 def write(folder, stage, arrays, facts):
-    """Write a snapshot, and remove those of the stage but the last two.
+    """Write a snapshot, remove those of the stage but the last two, and return its path.
 
     The file is the sha256 of the rest, a line feed, and an .npz archive of `arrays` and of `facts` as JSON.
     """
     content = io.BytesIO()
     facts = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     np.savez(content, facts=facts, **{str(number): array for number, array in enumerate(arrays)})
-    content, earlier = content.getbuffer(), files(folder, stage)
+    content = content.getbuffer()
+    return keep(folder, stage, hashlib.sha256(content).hexdigest().encode() + b"\n", content)
+
+
+def keep(folder, stage, *content):
+    """Write the bytes of a snapshot as the newest of a stage, remove the others but one, and return its path."""
+    earlier = files(folder, stage)
     folder.mkdir(exist_ok=True)
     number = int(earlier[-1].stem.rpartition("-")[2]) + 1 if earlier else 1
-    with replacing(folder / f"{stage}-{number:06}.snapshot") as partial, open(partial, "wb") as file:
-        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
-        file.write(content)
-    for path in earlier[: 1 - KEPT]:
-        path.unlink()
+    path = folder / f"{stage}-{number:06}.snapshot"
+    with replacing(path) as partial, open(partial, "wb") as file:
+        file.writelines(content)
+    for old in earlier[: 1 - KEPT]:
+        old.unlink()
+    return path
 
 
 def read(path):
@@ -60,6 +67,16 @@ def newest(folder, stage):
         print(f"Snapshot {path} is torn or was altered: going back to the one before")
         path.unlink()
     return None
+
+
+def find(folder, stage, run):
+    """`newest`, or UserError where it was taken by a run with another mark than `run`."""
+    found = newest(folder, stage)
+    if found and found[1]["run"] != run:
+        raise UserError(
+            f"the snapshots in {folder} were not taken with this config.json: put it back, or start another run"
+        )
+    return found
 
 
 def files(folder, stage):
@@ -84,24 +101,20 @@ class Snapshots(keras.callbacks.Callback):
         run: the mark of the run, which its snapshots carry.
         every: seconds between snapshots, or more where one takes longer than `SHARE` of that.
         stop: a `signals.Stop`.
+        taken: `taken(path)` is called for each snapshot.
 
     Attributes:
         start: (epoch, step), from 0, where training is to go on.
     """
 
-    def __init__(self, folder, stage, epochs, watchers, run, every, stop):
+    def __init__(self, folder, stage, epochs, watchers, run, every, stop, taken=None):
         super().__init__()
         self.folder, self.stage, self.epochs, self.watchers = Path(folder), stage, epochs, watchers
-        self.run, self.every, self.stop = run, every, stop
+        self.run, self.every, self.stop, self.taken = run, every, stop, taken or (lambda path: None)
         self.seconds, self.last = 0.0, time.perf_counter()  # what one takes, and when it was taken
-        self.found, self.start = newest(self.folder, stage), (0, 0)
+        self.found, self.start = find(self.folder, stage, run), (0, 0)
         if self.found:
-            facts = self.found[1]
-            if facts["run"] != run:
-                raise UserError(
-                    f"the snapshots in {folder} were not taken with this config.json: put it back, or start another run"
-                )
-            self.start = tuple(facts["position"])
+            self.start = tuple(self.found[1]["position"])
             epoch, step = self.start
             if epoch < epochs:
                 print(f"Going on in epoch {epoch + 1}, {step} steps into it")
@@ -156,7 +169,7 @@ class Snapshots(keras.callbacks.Callback):
             "watchers": [facts for facts, _ in known],
         }
         try:
-            write(self.folder, self.stage, [array for some in arrays for array in some], facts)
+            self.taken(write(self.folder, self.stage, [array for some in arrays for array in some], facts))
         except OSError as error:
             print(f"No snapshot could be written ({error.strerror or error}): the one before stays, training goes on")
         self.last = time.perf_counter()

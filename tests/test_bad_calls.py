@@ -41,6 +41,10 @@ SETTINGS = [
     ),
     *(("off_diagonal", value) for value in (None, 0.3, "", "ones", "noise:", ("noise", 0.3))),
     *(("devices", value) for value in (None, 2, ["CPU:0"], "")),
+    *(("engine", value) for value in (None, 3, "", "dask", "Ray")),
+    *(("address", value) for value in (6379, "", ["10.0.0.1:6379"])),
+    *((name, value) for name in ("cpus", "gpus") for value in ("1", 1.5, -1, True)),
+    ("cpus", 0),
     ("seed", 2**31),
     ("epochs", -1),
 ]

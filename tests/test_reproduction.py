@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_dd import campaign, measures, outcome, pipeline, reproduction, reproduction_report, timing
+from keras_dd import campaign, engines, measures, outcome, reproduction, reproduction_report, timing
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
@@ -135,7 +135,7 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
         return stopping
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_watch", stop_at(3, pipeline._watch))
+        patch.setattr(engines, "ready", stop_at(3, engines.ready))
         with pytest.raises(outcome.Interrupted, match="go on with the same command: keras-dd reproduce tiny") as end:
             reproduce()
     assert end.value.code == 130

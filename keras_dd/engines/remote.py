@@ -1,0 +1,163 @@
+"""A stage of training as tasks of a cluster: started, listened to, and started again where a worker was lost."""
+
+from typing import Protocol
+
+from keras_dd import rundir, snapshot
+from keras_dd.config import UserError
+from keras_dd.decomposition import Decomposition
+from keras_dd.engines import tasks
+from keras_dd.graph import copy
+from keras_dd.scalars import Scalars
+
+# A task may lose so many workers, one after another without a snapshot between them, before it is given up.
+LOSSES = 3
+
+
+class Lost(Exception):
+    """A task that ended without an answer: its worker was killed, or its machine is gone."""
+
+
+class GivenUp(OSError):
+    """A failure of the machines, not of what was asked for: tasks lost again and again, a cluster that is gone."""
+
+
+class Cluster(Protocol):
+    """What an engine has to do.  A handle is whatever `submit` gives."""
+
+    def begin(self, run_dir, data):
+        """Tasks of this run follow, which work on `tasks.own_data`."""
+
+    def submit(self, task, whole, last):
+        """A handle of the task, which goes on from its `last` snapshot (the path of a file, or None).
+
+        `whole`: give it all of a machine, and not the share of a sub-network.
+        """
+
+    def ended(self, handles):
+        """Those of the handles whose task has ended, after a moment of waiting."""
+
+    def messages(self):
+        """What tasks have sent since: a list of (the task's name, kind, content)."""
+
+    def result(self, handle):
+        """What the task of a handle that has ended returned.  Raises `Lost`, or what the task raised."""
+
+    def cancel(self, handle):
+        """End a task."""
+
+
+def ready(job, stage, recorder, run_dir, stop, cluster):
+    """`engines.ready` where each network of the stage is a task of a cluster."""
+    folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
+    found = {name: snapshot.find(folder, tasks.label(name), mark) for name in recorder.networks}
+    # What the recorder of a task knew: the first of the watchers of a snapshot.
+    states = {name: each[1]["watchers"][0] for name, each in found.items() if each}
+    recorder.earlier = max((state["earlier"] for state in states.values()), default=0.0)
+
+    def hear(name, kind, content):
+        if kind == "said":
+            print(f"{name}: {content}")
+        elif kind == "snapshot":
+            snapshot.keep(folder, tasks.label(name), content)
+        elif kind == "begun":
+            recorder.tasks[name] = content
+            print(f"{name}: on {content['host']} ({', '.join(content['devices'])}), process {content['process']}")
+        else:
+            states[name] = content
+            _gather(recorder, states)
+
+    def trained(networks):
+        are_parts = isinstance(networks, Decomposition)
+        boxes = networks.boxes if are_parts else [None]
+        networks = list(networks) if are_parts else [networks]
+        each = zip(recorder.networks, networks, boxes, strict=True)
+        given = {name: tasks.task(job, stage, name, network, box, mark) for name, network, box in each}
+        cluster.begin(run_dir, tasks.own_data(job))
+        results = run(cluster, given, folder, hear, whole=not are_parts)
+        for name, result in results.items():
+            hear(name, "state", result["state"])
+        if job.settings.tensorboard:
+            _log(Scalars(recorder, run_dir), job.stages[stage].epochs)
+        plain = [_with(network, results[name]["weights"]) for name, network in zip(given, networks, strict=True)]
+        return Decomposition(tuple(plain), boxes) if are_parts else plain[0]
+
+    return trained
+
+
+def run(cluster, given, folder, hear, whole):
+    """Run tasks to their ends, and give what they return.
+
+    Args:
+        cluster: a `Cluster`.
+        given: {name: `tasks.task`}.
+        folder: where the snapshots lie that a lost task goes on from.
+        hear: `hear(name, kind, content)` for each message.
+        whole: of `Cluster.submit`.
+
+    Returns:
+        {name: what `tasks.work` returns}, in the order of `given`.
+
+    Raises:
+        UserError: what a task refuses.
+        GivenUp: a task that lost `LOSSES` workers without getting on.
+    """
+
+    def submit(name):
+        return cluster.submit(given[name], whole, last(name))
+
+    def last(name):
+        return next(reversed(snapshot.files(folder, tasks.label(name))), None)
+
+    results, losses, running = {}, {}, {}
+    try:
+        for name in given:
+            running[name] = submit(name)
+        while running:
+            ended = cluster.ended(list(running.values()))
+            for message in cluster.messages():
+                hear(*message)
+            for name in [name for name, handle in running.items() if handle in ended]:
+                try:
+                    results[name] = cluster.result(running.pop(name))
+                except Lost as loss:
+                    at, times = losses.get(name, (None, 0))
+                    losses[name] = last(name), 1 + (times if last(name) == at else 0)
+                    if losses[name][1] == LOSSES:
+                        raise GivenUp(
+                            f"{name} lost {LOSSES} workers without getting on ({loss}): look at the memory of the "
+                            "machines, and go on with --resume"
+                        ) from None
+                    where = "its last snapshot" if last(name) else "its beginning"
+                    print(f"{name}: lost its worker ({loss}), another one goes on from {where}")
+                    running[name] = submit(name)
+                    continue
+                if isinstance(results[name], str):
+                    raise UserError(f"{name}: {results[name]}")
+    finally:
+        for handle in running.values():
+            cluster.cancel(handle)
+    return {name: results[name] for name in given}
+
+
+def _gather(recorder, states):
+    """What the recorders of all tasks know, as one.
+
+    The clock of the stage goes on here while they train, wait for a machine and start; only the evaluations of the task
+    that trains longest are no part of it.
+    """
+    every = [states[name] for name in recorder.networks if name in states]
+    recorder.rows = sorted((row for state in every for row in state["rows"]), key=lambda row: row["epoch"])
+    recorder.divergences = [each for state in every for each in state["divergences"]]
+    recorder.evaluation_seconds = max(every, key=lambda state: state["seconds"])["evaluation_seconds"]
+
+
+def _log(scalars, epochs):
+    for epoch in range(epochs):
+        scalars.on_epoch_end(epoch)
+    scalars.on_train_end()
+
+
+def _with(network, weights):
+    plain = copy(network)
+    plain.set_weights(weights)
+    return plain

@@ -1,0 +1,197 @@
+"""One network and all that its training needs, as plain data; and the work on it, in a process of its own.
+
+A task is a dictionary of numbers, text and arrays: no object of Keras, so that it can go to any machine that has this
+package.  The images are not in it: each process reads them where the settings say, and makes sure that they are those
+of the run; only a data set that was handed over as an object travels.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import platform
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dd import devices
+from keras_dd.boxes import Box
+from keras_dd.config import DATASETS, Settings, UserError
+from keras_dd.data import Dataset, Split
+from keras_dd.decomposition import Decomposition
+from keras_dd.engines.local import trainer
+from keras_dd.graph import seeds, settle
+from keras_dd.job import Job, check_batch_size, images, seed
+from keras_dd.recorder import Recorder
+from keras_dd.recursion import deep
+from keras_dd.signals import Stop
+
+
+def task(job, stage, name, network, box, mark):
+    """What a process needs for the training of one network.
+
+    Args:
+        job, stage: of the run, and a key of `job.stages`.
+        name: of the network, as in history.csv.
+        network: a sub-network, or the full network.
+        box: of the sub-network; None for the full network.
+        mark: of the run, which snapshots carry.
+    """
+    return {
+        "name": name,
+        "stage": stage,
+        "settings": _from_anywhere(dataclasses.asdict(job.settings)),
+        "network": packed(network),
+        "box": box and dataclasses.astuple(box),
+        "mark": mark,
+        "images": job.dataset.train.mark,
+    }
+
+
+def own_data(job):
+    """The data set that was handed to the run as an object, as plain data; None if it was asked for by name.
+
+    Raises:
+        UserError: one whose images are not held in memory.
+    """
+    if not job.own_data:
+        return None
+    dataset = job.dataset
+    splits = {name: getattr(dataset, name) for name in ("train", "test", "validation")}
+    for name, split in splits.items():
+        if not isinstance(split, Split | None):
+            raise UserError(
+                f"the {name} split of {dataset.name!r} is decoded as it is drawn, and engine {job.settings.engine} "
+                "sends images that are held: ask for the data set by name, or use the engine local"
+            )
+    facts = {"name": dataset.name, "classes": list(dataset.classes), "notes": list(dataset.notes)}
+    return facts | {name: split and (split.images, split.labels) for name, split in splits.items()}
+
+
+def packed(network):
+    """A functional network as plain data: its config as JSON, its weights, and the seeds of its random layers."""
+    return {
+        "config": network.to_json(),
+        "weights": network.get_weights(),
+        "seeds": [keras.ops.convert_to_numpy(state) for state in seeds(network)],
+    }
+
+
+@deep()
+def unpacked(given):
+    """The network that was `packed`.
+
+    Raises:
+        UserError: a layer whose class this process does not know.
+    """
+    try:
+        network = keras.models.model_from_json(given["config"])
+    except (TypeError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the network cannot be built on {platform.node()} ({reason}): layers of your own must be in a module that "
+            "can be imported there"
+        ) from error
+    network.set_weights(given["weights"])
+    for state, value in zip(seeds(network), given["seeds"], strict=True):
+        state.assign(value)
+    settle(network)
+    return network
+
+
+def work(given, data, cpus, gpus, folder, send, taken=None):
+    """Do a task, in a process that has done nothing with TensorFlow before.
+
+    Args:
+        given: a `task`.
+        data: of `own_data`.
+        cpus: threads to compute with; None: one a core that the process may use.
+        gpus: whether the GPUs that the process sees are its own.
+        folder: where its snapshots lie; it goes on from the last one.
+        send: `send(kind, content)` tells the process that started the task: "begun" with facts, "said" with a line,
+            and "state" with what the recorder knows, when an epoch ends.
+        taken: of `snapshot.Snapshots`.
+
+    Returns:
+        {"weights", "state"} of the trained network; or, in place of a `UserError`, its message.
+    """
+    try:
+        with contextlib.redirect_stdout(Lines(send)):
+            return _work(given, data, cpus, gpus, Path(folder), send, taken)
+    except UserError as mistake:
+        return str(mistake)
+
+
+def label(name):
+    """The name of a task in names of files."""
+    return name.replace(" ", "")
+
+
+def _work(given, data, cpus, gpus, folder, send, taken):
+    if cpus:
+        tf.config.threading.set_intra_op_parallelism_threads(cpus)
+        tf.config.threading.set_inter_op_parallelism_threads(cpus)
+    names = devices.pick() if gpus else devices.only_cpu()
+    settings = Settings(**given["settings"])
+    seed(settings)
+    job = Job(settings, images(settings, data and _dataset(data)), None, None, names)
+    if job.dataset.train.mark != given["images"]:
+        raise UserError(
+            f"the training images of {settings.dataset!r} on {platform.node()} are not those of the run: give all "
+            "machines the same files"
+        )
+    check_batch_size(settings.batch_size, names)
+    send("begun", {"host": platform.node(), "process": os.getpid(), "devices": list(names)})
+
+    recorder, name = Recorder([given["name"]], job.evaluated_on), label(given["name"])
+    telling = [Teller(recorder, send)]
+    trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
+    network = unpacked(given["network"])
+    if given["box"]:
+        [network] = trained(Decomposition((network,), (Box(*given["box"]),)))
+    else:
+        network = trained(network)
+    return {"weights": network.get_weights(), "state": recorder.state()[0]}
+
+
+def _from_anywhere(settings):
+    """Settings whose paths hold in any folder."""
+    name = "data_dir" if settings["data_dir"] else "dataset"
+    path = Path(settings[name]).expanduser()
+    is_path = name == "data_dir" or (path.is_dir() and settings[name] not in DATASETS)
+    return settings | {name: str(path.resolve())} if is_path else settings
+
+
+def _dataset(data):
+    splits = {name: data[name] and Split(*map(np.asarray, data[name])) for name in ("train", "test", "validation")}
+    return Dataset(data["name"], **splits, classes=tuple(data["classes"]), notes=tuple(data["notes"]))
+
+
+class Teller(keras.callbacks.Callback):
+    """Tells what a `Recorder`, which is called before, knows at the end of an epoch."""
+
+    def __init__(self, recorder, send):
+        super().__init__()
+        self.recorder, self.send = recorder, send
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.send("state", self.recorder.state()[0])
+
+
+class Lines(io.TextIOBase):
+    """A stdout that sends each line when it is whole."""
+
+    def __init__(self, send):
+        super().__init__()
+        self.send, self.rest = send, ""
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in filter(str.strip, lines):
+            self.send("said", line)
+        return len(text)
