@@ -120,7 +120,7 @@ def reopen(run_dir, asked):
 
     Args:
         run_dir: the directory, `locked`.
-        asked: {setting: value} that the user gave again, which must be those of the run.
+        asked: {setting: value} that the user gave again, which must be those of the run, but for the address.
 
     Raises:
         UserError: what `read` raises; a finished run, or other settings.
@@ -131,7 +131,9 @@ def reopen(run_dir, asked):
         if not hasattr(settings, name):
             raise unknown("setting", name, dataclasses.asdict(settings))
         value = getattr(Settings(**{name: value}), name)
-        if value != getattr(settings, name):
+        if name == "address":  # a cluster that was started again has another, and trains the same
+            settings = dataclasses.replace(settings, address=value)
+        elif value != getattr(settings, name):
             raise UserError(
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "
                 f"{name} out, or start another run"

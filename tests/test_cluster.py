@@ -32,7 +32,7 @@ def test_on_one_and_on_k_devices_it_says_what_the_clocks_say(cluster, clock, dev
     with open(cluster.RUN / "history.csv", newline="", encoding="utf-8") as file:
         rows = [row | {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])} for row in csv.DictReader(file)]
     whole = sum(cluster.seconds(cluster.read(), devices, linked, all_reduce=lambda size, count: 0))
-    assert whole == pytest.approx(clocks.summary(report, rows)[clock]["end"], rel=1e-3)
+    assert whole == pytest.approx(clocks.summary(report, rows)[clock]["end"], rel=3e-3)
 
 
 def test_gradients_around_a_ring(cluster):

@@ -17,7 +17,7 @@ import support
 from keras import layers
 
 import keras_dd
-from keras_dd import data, engines, graph, job, snapshot
+from keras_dd import data, engines, graph, job, rundir, snapshot
 from keras_dd.config import Settings, UserError
 from keras_dd.engines import remote, tasks
 from keras_dd.recorder import Recorder
@@ -220,6 +220,15 @@ def test_snapshots_of_another_run_are_refused(prepared, stage, tmp_path):
     snapshot.write(folder, "subnet2", [], {"run": "another"})
     with pytest.raises(UserError, match="were not taken with this config.json"):
         stage(prepared, Here(tmp_path / "there"))
+
+
+def test_a_run_goes_on_at_another_address(tmp_path):
+    settings = Settings(engine="ray", address="10.0.0.1:6379", run_dir=str(tmp_path))
+    rundir.create(settings, "a test", {"own": [], "model": "a", "dataset": "b"})
+    found, _, _ = rundir.reopen(tmp_path, {"engine": "ray", "address": "10.0.0.2:6379"})
+    assert found == dataclasses.replace(settings, address="10.0.0.2:6379")
+    with pytest.raises(UserError, match="cpus is None in .*, not 2: a run goes on as it began"):
+        rundir.reopen(tmp_path, {"cpus": 2})
 
 
 # What is asked for wrongly.
