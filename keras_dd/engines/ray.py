@@ -60,6 +60,8 @@ class Cluster:
     def __init__(self, settings):
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.share, self.whole = shares(nodes, settings)
+        some, all_ = ("{} CPUs and {} GPUs".format(*each) for each in (self.share, self.whole))
+        print(f"Ray has {len(nodes)} nodes: a sub-network gets {some}, the full network {all_}")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self.queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         # A process for each task: it sets TensorFlow's threads, and leaves no memory of a GPU taken.
@@ -88,8 +90,7 @@ class Cluster:
         except LOSSES as error:
             raise Lost(type(error).__name__) from None
         except ray.exceptions.RayTaskError as error:
-            error.cause.add_note(str(error))
-            raise error.cause from None
+            raise error.cause from error  # which has the traceback of the worker
 
     def cancel(self, handle):
         with suppress(ray.exceptions.RayError):

@@ -47,7 +47,10 @@ class Cluster(Protocol):
 
 
 def ready(job, stage, recorder, run_dir, stop, cluster):
-    """`engines.ready` where each network of the stage is a task of a cluster."""
+    """`engines.ready` where each network of the stage is a task of a cluster.
+
+    `stop` is not asked: nothing is half done here, so that a signal may end the stage at any time.
+    """
     folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
     found = {name: snapshot.find(folder, tasks.label(name), mark) for name in recorder.networks}
     # What the recorder of a task knew: the first of the watchers of a snapshot.
@@ -72,8 +75,11 @@ def ready(job, stage, recorder, run_dir, stop, cluster):
         networks = list(networks) if are_parts else [networks]
         each = zip(recorder.networks, networks, boxes, strict=True)
         given = {name: tasks.task(job, stage, name, network, box, mark) for name, network, box in each}
+        # Those that were over when the run was interrupted need no machine, only what their last snapshot holds.
+        over = [name for name, each in found.items() if each and each[1]["position"][0] == job.stages[stage].epochs]
+        results = {name: tasks.learned(job, given[name], folder) for name in over}
         cluster.begin(run_dir, tasks.own_data(job))
-        results = run(cluster, given, folder, hear, whole=not are_parts)
+        results |= run(cluster, {name: given[name] for name in given if name not in over}, folder, hear, not are_parts)
         for name, result in results.items():
             hear(name, "state", result["state"])
         if job.settings.tensorboard:
@@ -95,7 +101,7 @@ def run(cluster, given, folder, hear, whole):
         whole: of `Cluster.submit`.
 
     Returns:
-        {name: what `tasks.work` returns}, in the order of `given`.
+        {name: what `tasks.work` returns}.
 
     Raises:
         UserError: what a task refuses.
@@ -136,7 +142,7 @@ def run(cluster, given, folder, hear, whole):
     finally:
         for handle in running.values():
             cluster.cancel(handle)
-    return {name: results[name] for name in given}
+    return results
 
 
 def _gather(recorder, states):

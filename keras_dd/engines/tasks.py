@@ -129,6 +129,19 @@ def label(name):
     return name.replace(" ", "")
 
 
+def learned(job, given, folder, send=lambda kind, content: None, taken=None):
+    """What `work` returns, of a task whose job is known here."""
+    recorder, name = Recorder([given["name"]], job.evaluated_on), label(given["name"])
+    telling = [Teller(recorder, send)]
+    trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
+    network = unpacked(given["network"])
+    if given["box"]:
+        [network] = trained(Decomposition((network,), (Box(*given["box"]),)))
+    else:
+        network = trained(network)
+    return {"weights": network.get_weights(), "state": recorder.state()[0]}
+
+
 def _work(given, data, cpus, gpus, folder, send, taken):
     if cpus:
         tf.config.threading.set_intra_op_parallelism_threads(cpus)
@@ -145,15 +158,7 @@ def _work(given, data, cpus, gpus, folder, send, taken):
     check_batch_size(settings.batch_size, names)
     send("begun", {"host": platform.node(), "process": os.getpid(), "devices": list(names)})
 
-    recorder, name = Recorder([given["name"]], job.evaluated_on), label(given["name"])
-    telling = [Teller(recorder, send)]
-    trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
-    network = unpacked(given["network"])
-    if given["box"]:
-        [network] = trained(Decomposition((network,), (Box(*given["box"]),)))
-    else:
-        network = trained(network)
-    return {"weights": network.get_weights(), "state": recorder.state()[0]}
+    return learned(job, given, folder, send, taken)
 
 
 def _from_anywhere(settings):
