@@ -152,16 +152,6 @@ def images(settings, dataset=None):
     return _fewer(dataset, settings)
 
 
-def check_batch_size(size, names):
-    """UserError unless these devices can share a batch equally."""
-    if size % len(names):
-        fits = size // len(names) * len(names)
-        raise UserError(
-            f"batch_size {size} cannot be shared equally by {len(names)} devices: "
-            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
-        )
-
-
 def _fewer(dataset, settings):
     """The data set with `train_images` of its training images: as many of each class, drawn by the seed."""
     count, images = settings.train_images, len(dataset.train)
@@ -217,7 +207,12 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
             f"{len(dataset.classes)} classes: end it in one score a class"
         )
-    check_batch_size(settings.batch_size, names)
+    if settings.batch_size % len(names):
+        fits = settings.batch_size // len(names) * len(names)
+        raise UserError(
+            f"batch_size {settings.batch_size} cannot be shared equally by {len(names)} devices: "
+            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
+        )
 
 
 def _resolved(settings, named):

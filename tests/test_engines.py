@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import support
 from keras import layers
+from tensorflow.python.framework import config
 
 import keras_dd
 from keras_dd import data, engines, graph, job, rundir, snapshot
@@ -24,6 +25,7 @@ from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop
 
 SETTINGS = {"parts": 2, "overlap": 8, "subnet_epochs": 2, "epochs": 1}
+LONG = SETTINGS | {"subnet_epochs": 30, "snapshot_every": 0.0, "deterministic": True}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,12 @@ def test_copies_of_a_network_drop_the_same(prepared):
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 1)).astype("float32")
     first, second = graph.copy(prepared.model), graph.copy(prepared.model)
     np.testing.assert_array_equal(first(images, training=True), second(images, training=True))
+
+
+@pytest.mark.parametrize(("devices", "batch_size", "used"), [(8, 128, 8), (3, 128, 2), (3, 100, 2), (3, 7, 1)])
+def test_as_many_devices_as_share_a_batch(devices, batch_size, used):
+    names = tuple(f"GPU:{number}" for number in range(devices))
+    assert tasks.sharing(names, batch_size) == names[:used]
 
 
 def test_data_sets_by_name_stay_where_they_are(few, prepared, tmp_path, monkeypatch):
@@ -314,6 +322,19 @@ def test_more_than_any_node_has(nodes, asked):
 # Real engines.
 
 
+@pytest.fixture(scope="module")
+def wide():
+    """A network of which this process does not train the parts side by side in one: they would add up otherwise."""
+    return support.network(width=32)
+
+
+@pytest.fixture(scope="module")
+def here(wide, few, tmp_path_factory):
+    """The run that those of the engines are compared with."""
+    yield keras_dd.fit(wide, few, **LONG, run_dir=str(tmp_path_factory.mktemp("run") / "here"))
+    config.disable_op_determinism()
+
+
 class Killer(io.StringIO):
     """A stdout that kills the worker of the first sub-network when its second epoch begins."""
 
@@ -328,31 +349,60 @@ class Killer(io.StringIO):
         return len(text)
 
 
-def test_a_worker_of_ray_is_killed(few, tmp_path):
-    """On a real Ray with two workers: the run ends with the weights that it ends with here."""
+@pytest.fixture
+def two_nodes():
+    """The address of a real Ray of two nodes, of as many CPUs as this process computes with."""
     pytest.importorskip("ray")
-    settings = {**SETTINGS, "subnet_epochs": 30, "snapshot_every": 0.0}
-    network = support.network()
-    here = keras_dd.fit(network, few, **settings, run_dir=str(tmp_path / "here"))
+    from ray.cluster_utils import Cluster
+
+    cpus = len(os.sched_getaffinity(0))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=cpus)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def test_a_worker_of_ray_is_killed(wide, few, here, two_nodes, tmp_path):
+    """The run ends bit for bit with the weights that it ends with here."""
+    run_dir = str(tmp_path / "there")
     with contextlib.redirect_stdout(Killer()) as said:
-        there = keras_dd.fit(network, few, **settings, engine="ray", run_dir=str(tmp_path / "there"))
+        there = keras_dd.fit(wide, few, **LONG, engine="ray", address=two_nodes, run_dir=run_dir)
     told = said.getvalue()
+    assert "Nodes of the Ray cluster: 2" in told
     assert said.killed and "subnet 1: lost its worker (WorkerCrashedError), another one goes on from its last" in told
     assert re.search(r"^subnet 1: Going on in epoch \d", told, re.MULTILINE)
-    assert gap([*here.parts, here.model], [*there.parts, there.model]) < 1e-4
+    assert gap([*here.parts, here.model], [*there.parts, there.model]) == 0
     assert_alike(here.history, there.history)
     assert there.report["tasks"].keys() == {"subnet 1", "subnet 2", "finetune"}
     assert there.report["tasks"]["subnet 1"]["process"] != said.killed
     assert not (there.run_dir / "snapshots").exists()
 
 
-def test_jobs_of_submitit(few, tmp_path, capsys):
+def test_jobs_of_submitit(wide, few, here, tmp_path, capsys):
     """By its local executor: each job is a process, as Slurm would start it."""
     pytest.importorskip("submitit")
-    network = support.network()
-    settings = {**SETTINGS, "epochs": 0, "run_dir": str(tmp_path / "there")}
-    here = keras_dd.fit(network, few, **settings | {"run_dir": str(tmp_path / "here")})
-    there = keras_dd.fit(network, few, **settings, engine="slurm", address="local")
-    assert gap([*here.parts, here.model], [*there.parts, there.model]) < 1e-5
-    assert_alike(here.history, there.history)
-    assert "subnet 2: Epoch 2/2" in capsys.readouterr().out
+    settings = {**LONG, "epochs": 0, "run_dir": str(tmp_path)}
+    there = keras_dd.fit(wide, few, **settings, engine="slurm", address="local")
+    assert gap(here.parts, there.parts) == 0
+    assert_alike([row for row in here.history if row["stage"] != "finetune"], there.history)
+    assert "subnet 2: Epoch 30/30" in capsys.readouterr().out
+
+
+def test_what_sbatch_is_asked_for(tmp_path, monkeypatch):
+    """It is a stand-in that refuses all jobs, and leaves the batch files to be read."""
+    pytest.importorskip("submitit")
+    for name in "sbatch", "srun":
+        (tmp_path / name).write_text("#!/bin/sh\necho sbatch: error: invalid partition: tpu >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    settings = Settings(engine="slurm", address="tpu", cpus=8, gpus=1)
+    for whole, asked in ((False, {"cpus-per-task=8"}), (True, {"exclusive", "mem=0"})):
+        with importlib.import_module("keras_dd.engines.slurm").opened(settings) as cluster:
+            cluster.begin(tmp_path, None)
+            with pytest.raises(UserError, match="sbatch refuses subnet 1 .*invalid partition: tpu.*ask for what"):
+                cluster.submit({"name": "subnet 1"}, whole, last=None)
+        [file] = (tmp_path / "jobs").glob(".submission*")
+        options = {f"#SBATCH --{each}" for each in {"partition=tpu", "gpus-per-node=1", "time=1440", *asked}}
+        assert options <= set(file.read_text().splitlines())

@@ -61,7 +61,7 @@ class Cluster:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.share, self.whole = shares(nodes, settings)
         some, all_ = ("{} CPUs and {} GPUs".format(*each) for each in (self.share, self.whole))
-        print(f"Ray has {len(nodes)} nodes: a sub-network gets {some}, the full network {all_}")
+        print(f"Nodes of the Ray cluster: {len(nodes)}; a sub-network gets {some}, the full network {all_}")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self.queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         # A process for each task: it sets TensorFlow's threads, and leaves no memory of a GPU taken.
@@ -147,8 +147,8 @@ def _connect(address):
 
 
 def _knock(address):
-    """UserError unless something listens at HOST:PORT, or ray://HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """UserError unless something listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"address {address!r} is no address of a Ray cluster: it must be HOST:PORT, or auto")
     try:

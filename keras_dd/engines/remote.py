@@ -53,8 +53,9 @@ def ready(job, stage, recorder, run_dir, stop, cluster):
     """
     folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
     found = {name: snapshot.find(folder, tasks.label(name), mark) for name in recorder.networks}
+    known = {name: each[1] for name, each in found.items() if each}
     # What the recorder of a task knew: the first of the watchers of a snapshot.
-    states = {name: each[1]["watchers"][0] for name, each in found.items() if each}
+    states = {name: facts["watchers"][0] for name, facts in known.items()}
     recorder.earlier = max((state["earlier"] for state in states.values()), default=0.0)
 
     def hear(name, kind, content):
@@ -76,7 +77,7 @@ def ready(job, stage, recorder, run_dir, stop, cluster):
         each = zip(recorder.networks, networks, boxes, strict=True)
         given = {name: tasks.task(job, stage, name, network, box, mark) for name, network, box in each}
         # Those that were over when the run was interrupted need no machine, only what their last snapshot holds.
-        over = [name for name, each in found.items() if each and each[1]["position"][0] == job.stages[stage].epochs]
+        over = [name for name, facts in known.items() if facts["position"][0] == job.stages[stage].epochs]
         results = {name: tasks.learned(job, given[name], folder) for name in over}
         cluster.begin(run_dir, tasks.own_data(job))
         results |= run(cluster, {name: given[name] for name in given if name not in over}, folder, hear, not are_parts)

@@ -57,7 +57,13 @@ class Cluster:
         executor = _executor(settings, folder, whole, f"keras-dd-{letters.name}")
         cpus = None if whole else settings.cpus
         snapshots = self.run_dir / snapshot.FOLDER
-        return executor.submit(Work(), task, self.data, cpus, settings.gpus or 0, snapshots, letters)
+        try:
+            return executor.submit(_work, task, self.data, cpus, settings.gpus or 0, snapshots, letters)
+        except submitit.core.utils.FailedJobError as refusal:  # with what sbatch says
+            raise UserError(
+                f"engine slurm: sbatch refuses {task['name']} ({' '.join(str(refusal).split())[:200]}): ask for what a "
+                "partition has with address, cpus and gpus, and for the rest with sbatch's own variables"
+            ) from None
 
     def ended(self, handles):
         time.sleep(MOMENT)
@@ -82,18 +88,14 @@ class Cluster:
         handle.cancel(check=False)
 
 
-class Work:
-    """A task in a job.  One that Slurm stops and queues again goes on from the last snapshot, as one that is lost."""
+def _work(task, data, cpus, gpus, snapshots, letters):
+    """A task in a job.  One that Slurm queues again begins here again, and so goes on from its last snapshot."""
 
-    def __call__(self, task, data, cpus, gpus, snapshots, letters):
-        def send(kind, content):
-            with replacing(letters / f"{time.time_ns()}{LETTER}") as partial:
-                partial.write_bytes(pickle.dumps((task["name"], kind, content)))
+    def send(kind, content):
+        with replacing(letters / f"{time.time_ns()}{LETTER}") as partial:
+            partial.write_bytes(pickle.dumps((task["name"], kind, content)))
 
-        return work(task, data, cpus, gpus, snapshots, send)
-
-    def checkpoint(self, *arguments):
-        return submitit.helpers.DelayedSubmission(self, *arguments)
+    return work(task, data, cpus, gpus, snapshots, send)
 
 
 def _executor(settings, folder, whole, name):

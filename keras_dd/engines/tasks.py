@@ -23,7 +23,7 @@ from keras_dd.data import Dataset, Split
 from keras_dd.decomposition import Decomposition
 from keras_dd.engines.local import trainer
 from keras_dd.graph import seeds, settle
-from keras_dd.job import Job, check_batch_size, images, seed
+from keras_dd.job import Job, images, seed
 from keras_dd.recorder import Recorder
 from keras_dd.recursion import deep
 from keras_dd.signals import Stop
@@ -124,6 +124,11 @@ def work(given, data, cpus, gpus, folder, send, taken=None):
         return str(mistake)
 
 
+def sharing(names, batch_size):
+    """As many of these devices as can share a batch equally: which machine it is to be was not known before."""
+    return names[: max(count for count in range(1, len(names) + 1) if batch_size % count == 0)]
+
+
 def label(name):
     """The name of a task in names of files."""
     return name.replace(" ", "")
@@ -146,8 +151,8 @@ def _work(given, data, cpus, gpus, folder, send, taken):
     if cpus:
         tf.config.threading.set_intra_op_parallelism_threads(cpus)
         tf.config.threading.set_inter_op_parallelism_threads(cpus)
-    names = devices.pick() if gpus else devices.only_cpu()
     settings = Settings(**given["settings"])
+    names = sharing(devices.pick() if gpus else devices.only_cpu(), settings.batch_size)
     seed(settings)
     job = Job(settings, images(settings, data and _dataset(data)), None, None, names)
     if job.dataset.train.mark != given["images"]:
@@ -155,9 +160,7 @@ def _work(given, data, cpus, gpus, folder, send, taken):
             f"the training images of {settings.dataset!r} on {platform.node()} are not those of the run: give all "
             "machines the same files"
         )
-    check_batch_size(settings.batch_size, names)
     send("begun", {"host": platform.node(), "process": os.getpid(), "devices": list(names)})
-
     return learned(job, given, folder, send, taken)
 
 
