@@ -60,6 +60,28 @@ def test_a_run_of_the_full_network_alone_has_as_many_devices(clock, expected):
     assert curve(run, history, clock) == [(pytest.approx(expected), pytest.approx(0.7))]
 
 
+@pytest.mark.parametrize(
+    ("clock", "composed", "finetune"),
+    [
+        ("one-device", (56, 59), (159, 259)),
+        ("linked", (41, 44), (94, 144)),
+        ("unlinked", (41, 44), (244, 444)),
+        ("flops", (480e3, 480e3), (6.48e6, 12.48e6)),
+    ],
+)
+def test_tasks_of_a_cluster_were_measured_each_alone(clock, composed, finetune):
+    """The sub-networks had a device each, of which nothing more is ideal, and the full network had two."""
+    tasks = {f"subnet {k}": {"devices": ["GPU:0"]} for k in (1, 2, 3, 4)} | {
+        "finetune": {"devices": ["GPU:0", "GPU:1"]}
+    }
+    waited = report()["seconds"] | {"subnets": 55.0}  # 15 of them for machines
+    run = report(environment={"devices": ["CPU:0"]}, seconds=waited, tasks=tasks)
+    assert handover(run, HISTORY, clock) == pytest.approx(composed)
+    assert positions(run, HISTORY, clock)[-2:] == pytest.approx(finetune)
+    ends = {"flops": (240e3, 480e3)}.get(clock, (20, 40))
+    assert positions(run, HISTORY, clock)[:8] == pytest.approx([*ends[:1] * 4, *ends[1:] * 4])
+
+
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_logical_cpus_are_one_device(clock):
     shared = report(environment={"devices": ["CPU:0", "CPU:1", "CPU:2", "CPU:3"]})
