@@ -45,4 +45,4 @@ def ready(job, stage, recorder, run_dir, stop, cluster=None):
     """
     if cluster is None or not job.stages[stage].epochs:  # no machine is needed where there is nothing to train
         return local.ready(job, stage, recorder, run_dir, stop)
-    return remote.ready(job, stage, recorder, run_dir, stop, cluster)
+    return remote.ready(job, stage, recorder, run_dir, cluster)

@@ -46,10 +46,10 @@ class Cluster(Protocol):
         """End a task."""
 
 
-def ready(job, stage, recorder, run_dir, stop, cluster):
+def ready(job, stage, recorder, run_dir, cluster):
     """`engines.ready` where each network of the stage is a task of a cluster.
 
-    `stop` is not asked: nothing is half done here, so that a signal may end the stage at any time.
+    Nothing is half done here, so that a signal may end the stage at any time.
     """
     folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
     found = {name: snapshot.find(folder, tasks.label(name), mark) for name in recorder.networks}
