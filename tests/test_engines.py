@@ -25,7 +25,6 @@ from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop
 
 SETTINGS = {"parts": 2, "overlap": 8, "subnet_epochs": 2, "epochs": 1}
-LONG = SETTINGS | {"subnet_epochs": 30, "snapshot_every": 0.0, "deterministic": True}
 
 
 @pytest.fixture(scope="module")
@@ -328,10 +327,10 @@ def wide():
     return support.network(width=32)
 
 
-@pytest.fixture(scope="module")
-def here(wide, few, tmp_path_factory):
-    """The run that those of the engines are compared with."""
-    yield keras_dd.fit(wide, few, **LONG, run_dir=str(tmp_path_factory.mktemp("run") / "here"))
+@pytest.fixture
+def deterministic():
+    """The setting, which is for all of a process until it is taken back."""
+    yield {"deterministic": True}
     config.disable_op_determinism()
 
 
@@ -364,11 +363,13 @@ def two_nodes():
         cluster.shutdown()
 
 
-def test_a_worker_of_ray_is_killed(wide, few, here, two_nodes, tmp_path):
+def test_a_worker_of_ray_is_killed(wide, few, deterministic, two_nodes, tmp_path):
     """The run ends bit for bit with the weights that it ends with here."""
-    run_dir = str(tmp_path / "there")
+    settings = {**SETTINGS, **deterministic, "subnet_epochs": 30, "snapshot_every": 0.0}
+    here = keras_dd.fit(wide, few, **settings, run_dir=str(tmp_path / "here"))
+    settings |= {"engine": "ray", "address": two_nodes, "run_dir": str(tmp_path / "there")}
     with contextlib.redirect_stdout(Killer()) as said:
-        there = keras_dd.fit(wide, few, **LONG, engine="ray", address=two_nodes, run_dir=run_dir)
+        there = keras_dd.fit(wide, few, **settings)
     told = said.getvalue()
     assert "Nodes of the Ray cluster: 2" in told
     assert said.killed and "subnet 1: lost its worker (WorkerCrashedError), another one goes on from its last" in told
@@ -380,14 +381,16 @@ def test_a_worker_of_ray_is_killed(wide, few, here, two_nodes, tmp_path):
     assert not (there.run_dir / "snapshots").exists()
 
 
-def test_jobs_of_submitit(wide, few, here, tmp_path, capsys):
-    """By its local executor: each job is a process, as Slurm would start it."""
+def test_a_job_of_submitit(wide, few, tmp_path, capsys):
+    """By its local executor: a job is a process, as Slurm would start it."""
     pytest.importorskip("submitit")
-    settings = {**LONG, "epochs": 0, "run_dir": str(tmp_path)}
-    there = keras_dd.fit(wide, few, **settings, engine="slurm", address="local")
-    assert gap(here.parts, there.parts) == 0
-    assert_alike([row for row in here.history if row["stage"] != "finetune"], there.history)
-    assert "subnet 2: Epoch 30/30" in capsys.readouterr().out
+    settings = {"method": "conventional", "epochs": 2}
+    here = keras_dd.fit(wide, few, **settings, run_dir=str(tmp_path / "here"))
+    capsys.readouterr()
+    there = keras_dd.fit(wide, few, **settings, run_dir=str(tmp_path / "there"), engine="slurm", address="local")
+    assert gap([here.model], [there.model]) < 1e-5 < gap([wide], [there.model])
+    assert_alike(here.history, there.history)
+    assert "baseline: Epoch 2/2" in capsys.readouterr().out
 
 
 def test_what_sbatch_is_asked_for(tmp_path, monkeypatch):
