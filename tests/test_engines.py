@@ -267,7 +267,6 @@ def test_an_engine_that_is_not_installed_is_told_in_a_line(engine, package, tmp_
 
 
 def test_slurm_is_not_everywhere(monkeypatch):
-    pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="engine slurm: there is no sbatch on this machine"):
         keras_dd.fit(engine="slurm")
@@ -383,7 +382,6 @@ def test_a_worker_of_ray_is_killed(wide, few, deterministic, two_nodes, tmp_path
 
 def test_a_job_of_submitit(wide, few, tmp_path, capsys):
     """By its local executor: a job is a process, as Slurm would start it."""
-    pytest.importorskip("submitit")
     settings = {"method": "conventional", "epochs": 2}
     here = keras_dd.fit(wide, few, **settings, run_dir=str(tmp_path / "here"))
     capsys.readouterr()
@@ -395,7 +393,6 @@ def test_a_job_of_submitit(wide, few, tmp_path, capsys):
 
 def test_what_sbatch_is_asked_for(tmp_path, monkeypatch):
     """It is a stand-in that refuses all jobs, and leaves the batch files to be read."""
-    pytest.importorskip("submitit")
     for name in "sbatch", "srun":
         (tmp_path / name).write_text("#!/bin/sh\necho sbatch: error: invalid partition: tpu >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)

@@ -3,6 +3,7 @@
 The machines share the folder of the run, as submitit wants it: snapshots lie in it, and what jobs say.
 """
 
+import os
 import pickle
 import shutil
 import time
@@ -15,6 +16,8 @@ from keras_dd.engines.remote import Lost
 from keras_dd.engines.tasks import label, work
 from keras_dd.files import replacing
 
+# Or it sets up logging for all of this process when it is imported, and closes every handler that was there.
+os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 try:
     import submitit
 except ImportError as error:
