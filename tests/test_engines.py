@@ -353,15 +353,14 @@ def two_nodes():
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    cpus = len(os.sched_getaffinity(0))
-    handler = signal.getsignal(signal.SIGTERM)
+    cpus, before = len(os.sched_getaffinity(0)), signal.getsignal(signal.SIGTERM)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=cpus)
+        signal.signal(signal.SIGTERM, before)  # Ray's handler would stay when the nodes are gone, and end this process
         yield cluster.address
     finally:
         cluster.shutdown()
-        signal.signal(signal.SIGTERM, handler)  # a node has its own, which would end this process
 
 
 def test_a_worker_of_ray_is_killed(wide, few, deterministic, two_nodes, tmp_path):
