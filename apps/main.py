@@ -13,10 +13,12 @@ import click
 from keras_dd import UserError, __version__
 from keras_dd.apps.bench import bench
 from keras_dd.apps.compare import compare
+from keras_dd.apps.export import export
 from keras_dd.apps.feature_maps import feature_maps
 from keras_dd.apps.feed import feed
 from keras_dd.apps.fit import fit
 from keras_dd.apps.reproduce import reproduce
+from keras_dd.apps.zoo import zoo
 
 EPILOG = """\b
 Start here:
@@ -48,6 +50,8 @@ commands.add_command(bench)
 commands.add_command(feed)
 commands.add_command(feature_maps)
 commands.add_command(reproduce)
+commands.add_command(zoo)
+commands.add_command(export)
 
 
 # TensorFlow's names for a full memory, and for files that could be read when a run began and now cannot.

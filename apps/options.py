@@ -44,6 +44,17 @@ DATASET = [
 ]
 
 
+def model_of_the_zoo(command):
+    """The argument NAME; the Tab key completes it."""
+
+    def complete(context, argument, typed):
+        from keras_dd.zoo import models
+
+        return [name for name in models() if name.startswith(typed)]
+
+    return click.argument("name", shell_complete=complete)(command)
+
+
 class Grid(click.ParamType):
     """2x4: two rows of four boxes."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from keras_dd.config import RECIPES, Settings, UserError
 
 if TYPE_CHECKING:
-    from keras_dd import data, models
+    from keras_dd import data, models, zoo
     from keras_dd.batchnorm import reestimate
     from keras_dd.composition import compose
     from keras_dd.decomposition import decompose
@@ -42,6 +42,7 @@ __all__ = [
     "reestimate",
     "resume",
     "widen",
+    "zoo",
 ]
 
 _HOMES = {

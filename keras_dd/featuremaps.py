@@ -1,6 +1,5 @@
 """What the first layer of a finished run sees, and how far fine-tuning moved the blocks of every layer."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dd import mosaics, rundir
+from keras_dd import finished, mosaics
 from keras_dd.channels import walk
 from keras_dd.composition import compose
-from keras_dd.config import Settings, UserError, whole
+from keras_dd.config import UserError, whole
 from keras_dd.decomposition import Decomposition
 from keras_dd.graph import again, copy, operations, replay
-from keras_dd.job import Job, prepare
+from keras_dd.job import Job
 from keras_dd.rules import Visit
 from keras_dd.weights_files import load_weights
 
@@ -45,22 +44,11 @@ def load(run_dir):
         UserError: a run that is not finished, that had no sub-networks, or whose network or images were objects of the
             user's own; weights or data that are not the run's any more.
     """
-    settings, _, made_of = rundir.read(run_dir)
-    if made_of["own"]:
-        name = made_of["own"][0]
-        raise UserError(
-            f"the {name} of the run in {str(run_dir)!r} was an object of your own, which cannot be made again: name "
-            f"the {name} when you start a run, or save yours to a file"
-        )
-    if not rundir.finished(run_dir):
-        raise UserError(f"the run in {str(run_dir)!r} is not finished: go on with keras-dd fit --resume {run_dir}")
+    job = finished.job(run_dir)
+    settings = job.settings
     paths = [Path(run_dir) / f"subnet{k}.weights.h5" for k in range(1, settings.parts + 1)]
-    if not paths[0].exists():
+    if not job.parts or not paths[0].exists():
         raise UserError(f"the run in {str(run_dir)!r} has no sub-networks: there are no feature maps to compare")
-    job = prepare(dataclasses.replace(settings, devices=Settings.devices, tensorboard=False))
-    for name, mark in job.made_of.items():
-        if mark != made_of[name]:
-            raise UserError(f"this {name} is not that of the run in {str(run_dir)!r}: it was changed since")
     for subnet, path in zip(job.parts, paths, strict=True):
         load_weights(subnet, path)
     finetuned = copy(job.model)

@@ -1,8 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files that are what somebody vouches for."""
 
+import hashlib
+import math
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from keras_dd.config import UserError
 
 PARTIAL = "partial-"
 
@@ -28,6 +32,35 @@ def replacing(path):
             partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def read_vouched(path, size, digest, card, limit=math.inf):
+    """The content of a file of weights, once it is known to be what its card vouches for.
+
+    Args:
+        path: the file.
+        size, digest: its bytes and their SHA-256, as the card says.
+        card: where the card is, for errors.
+        limit: bytes that the architecture can need at most.
+
+    Raises:
+        UserError: no file, or another one.
+    """
+    again = "get file and card again from where they came"
+    if not path.is_file():
+        raise UserError(f"weights {str(path)!r} is not a file: name one that save_weights wrote")
+    with open(path, "rb") as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != size:
+            raise UserError(f"weights {str(path)!r} has {found:,} bytes but card {str(card)!r} says {size:,}: {again}")
+        if size > limit:
+            raise UserError(
+                f"weights {str(path)!r} has {size:,} bytes, more than this architecture can need ({limit:,}): {again}"
+            )
+        content = file.read(size)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"weights {str(path)!r} does not have the SHA-256 that card {str(card)!r} says: {again}")
+    return content
 
 
 def _sync(path):

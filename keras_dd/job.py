@@ -223,15 +223,19 @@ def _mark(*parts):
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
-def _build(settings, dataset):
+def arguments(settings, dataset):
+    """{name: value} that the builder of the network that `settings` name is called with."""
     options = {name: getattr(settings, name) for name in KINDS.keys() & _options(settings.model)}
     if RECIPES[settings.recipe].standardize:
         options["moments"] = data.moments(dataset.train)
+    shape = {"width": settings.width, "classes": len(dataset.classes), "image_shape": dataset.image_shape}
+    return shape | options
+
+
+def _build(settings, dataset):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
     try:
-        return MODELS[settings.model](
-            width=settings.width, classes=len(dataset.classes), image_shape=dataset.image_shape, **options
-        )
+        return MODELS[settings.model](**arguments(settings, dataset))
     finally:
         keras.config.set_dtype_policy(before)

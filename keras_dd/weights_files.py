@@ -9,7 +9,6 @@ the file only tells damage from soundness.
 import hashlib
 import io
 import json
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import h5py
 import keras
 
 from keras_dd.config import UserError
-from keras_dd.files import replacing
+from keras_dd.files import read_vouched, replacing
 from keras_dd.graph import image_of
 from keras_dd.recursion import deep
 
@@ -51,7 +50,7 @@ def save_weights(model, path, architecture=None):
         "sha256": hashlib.sha256(content).hexdigest(),
         "architecture": {"name": model.name} | (architecture or {}),
         "parameters": model.count_params(),
-        "weights": _weights(model),
+        "weights": weights_of(model),
         "keras": keras.__version__,
     }
     # A machine that stops between the two leaves new weights with an old card: they are refused, not half believed.
@@ -76,9 +75,9 @@ def load_weights(model, path, card=None):
     path = _weights_path(path)
     card = Path(card) if card else card_path(path)
     size, digest, weights = _read_card(card)
-    _compare_weights(model, weights, card)
+    compare_weights(model, weights, f"card {str(card)!r}")
     pattern = _content(model)
-    content = _read(path, size, digest, card, limit=2 * len(pattern) + 2**20)
+    content = read_vouched(path, size, digest, card, limit=2 * len(pattern) + 2**20)
     try:
         with h5py.File(io.BytesIO(content), "r") as file, h5py.File(io.BytesIO(pattern), "r") as expected:
             _compare_groups(file, expected, path)
@@ -102,7 +101,8 @@ def _weights_path(path):
     return Path(path)
 
 
-def _weights(model):
+def weights_of(model):
+    """[[name, shape], ...] of the model's weights."""
     return [[weight.path, list(weight.shape)] for weight in model.weights]
 
 
@@ -142,27 +142,9 @@ def _read_card(path):
     return size, digest, weights
 
 
-def _read(path, size, digest, card, limit):
-    """The content of the file, once it is known to be that of the card."""
-    again = "get file and card again from where they came"
-    if not path.is_file():
-        raise UserError(f"weights {str(path)!r} is not a file: name one that save_weights wrote")
-    with open(path, "rb") as file:
-        found = os.fstat(file.fileno()).st_size
-        if found != size:
-            raise UserError(f"weights {str(path)!r} has {found:,} bytes but card {str(card)!r} says {size:,}: {again}")
-        if size > limit:
-            raise UserError(
-                f"weights {str(path)!r} has {size:,} bytes, more than this architecture can need ({limit:,}): {again}"
-            )
-        content = file.read(size)
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise UserError(f"weights {str(path)!r} does not have the SHA-256 that card {str(card)!r} says: {again}")
-    return content
-
-
-def _compare_weights(model, found, card):
-    expected = _weights(model)
+def compare_weights(model, found, where):
+    """UserError unless the [[name, shape], ...] `found` where the error says are those of the model's weights."""
+    expected = weights_of(model)
     if found == expected:
         return
     which = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
@@ -171,7 +153,7 @@ def _compare_weights(model, found, card):
         if which is None
         else f"{_shown(found[which])} where {model.name!r} has {_shown(expected[which])}"
     )
-    raise UserError(f"card {str(card)!r} has {differ}: build the architecture that was saved, with its layers' names")
+    raise UserError(f"{where} has {differ}: build the architecture that was saved, with its layers' names")
 
 
 def _shown(weight):
