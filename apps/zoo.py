@@ -14,14 +14,17 @@ Examples:
   keras-dd zoo list
   keras-dd zoo predict photo.jpg --model NAME
   keras-dd zoo evaluate NAME --data-dir ~/data
-  keras-dd zoo release runs/mine --twin runs/mine-from-scratch --to keras_dd/zoo/weights
+  keras-dd zoo release runs/mine --twin runs/from-scratch --to my-zoo
+  keras-dd zoo show my-zoo/resnet20-w16-cifar10-dd4.json
 """
 DATA_DIR = click.option("--data-dir", type=FOLDER, metavar="DIR", help="Of TFDS.  [default: ~/tensorflow_datasets]")
 
 
-@click.group(help=ABOUT, short_help="Trained networks: list, show, verify, predict, evaluate, release.")
-def zoo():
-    pass
+@click.group(help=ABOUT, short_help="Trained networks, and what is known of them.", invoke_without_command=True)
+@click.pass_context
+def zoo(context):
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @zoo.command("list", short_help="All models, a line each.")
@@ -158,5 +161,5 @@ def release(run, name, to, twin, url, data_dir, licence, citation):
     size = card.weights.bytes
     click.echo(f"{card.name}: {showing.percent(card.scores.top1)} of {card.scores.images:,} test images")
     click.echo(f"  {path}\n  {cards.weights_path(path)}, {size:,} bytes, {card.weights.dtype}")
-    if size > releasing.LARGEST and not url:
-        click.echo(f"  more than {releasing.LARGEST:,} bytes do not go into a wheel: release it with --url")
+    if size > cards.LARGEST_WEIGHTS and not url:
+        click.echo(f"  more than {cards.LARGEST_WEIGHTS:,} bytes do not go into a wheel: release it with --url")

@@ -17,7 +17,8 @@ from keras_dd.config import UserError, shown, unknown
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX, WEIGHTS_SUFFIX = ".json", ".npz"
-LARGEST = 4 * 2**20  # bytes; a card of a thousand classes has some 100,000
+LARGEST = 4 * 2**20  # bytes of a card; one of a thousand classes has some 100,000
+LARGEST_WEIGHTS = 5_000_000  # bytes that the wheel takes in; larger ones have a url
 DTYPES = ("float16", "float32")
 
 

@@ -14,7 +14,7 @@ import requests
 from keras_dd.config import UserError
 from keras_dd.files import read_vouched
 
-CHUNK = 2**16
+CHUNK = 2**14  # bytes; what of one has come when the line breaks is lost
 TRIES = 3  # of a line that breaks; each goes on where the last one stopped
 TIMEOUT = 10, 60  # seconds, to connect and between two chunks
 

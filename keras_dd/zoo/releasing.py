@@ -13,28 +13,14 @@ from keras_dd.files import replacing
 from keras_dd.models import MODELS
 from keras_dd.weights_files import load_weights
 from keras_dd.zoo import arrays, cards, loading, measures
+from keras_dd.zoo.rights import rights
 
-LARGEST = 5_000_000  # bytes of weights that a wheel holds; larger ones have a url
 STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 # Settings that tell of a machine's folders, or change nothing in what is learnt.
 LOCAL = ("data_dir", "run_dir", "devices", "snapshot_every", "tensorboard")
 # What the network of the file may reach otherwise than the run's report says: a run in bfloat16 rounds.
 SAME = 0.005
 SAME_TWIN = ("dataset", "split", "image_size", "model", "width", "shortcut", "block")
-
-# Licence and citation of data sets, as their pages say.
-DATA = {
-    "digits": (
-        "CC BY 4.0",
-        "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, "
-        "doi 10.24432/C50P49; its test file, as in scikit-learn",
-    ),
-    "cifar10": (
-        "none stated by its authors",
-        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009",
-    ),
-}
-DATA["cifar100"] = DATA["cifar10"]
 
 
 def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, licence=None, citation=None):
@@ -50,7 +36,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
         twin: directory of the run that trained the same network conventionally.
         url: where you will put the weights, if they do not stay beside the card.
         data_dir: of TensorFlow Datasets, where the data are elsewhere now.
-        licence, citation: of the data set, where it is not one of `DATA`.
+        licence, citation: of the data set, where it is not one of `rights.DATA`.
 
     Returns:
         The path of the card.
@@ -71,7 +57,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
     path = folder / f"{name}{cards.SUFFIX}"
     if path.exists():
         raise UserError(f"{path} is there already: remove it, or choose another --name")
-    licence, citation = _rights(dataset.name, licence, citation)
+    licence, citation = rights(dataset.name, licence, citation)
     found, _ = report.read(run_dir)
     other = twin and _twin(twin, settings)
 
@@ -148,18 +134,6 @@ def _name(settings, dataset):
 
 def _seconds(found):
     return sum(found["seconds"].get(stage) or 0 for stage in STAGES)
-
-
-def _rights(dataset, licence, citation):
-    """(licence, citation) of a data set."""
-    known = DATA.get(dataset, (None, None))
-    rights = licence or known[0], citation or known[1]
-    if None in rights:
-        raise UserError(
-            f"licence and citation of data set {dataset!r} are not known here: say them, with --data-licence and "
-            "--citation"
-        )
-    return rights
 
 
 def _twin(run_dir, settings):
