@@ -104,7 +104,6 @@ def test_a_card_comes_back_from_its_file(tmp_path):
         (["twin", "accuracy"], 80, "twin must be a fraction"),
         (["weights", "sha256"], "0" * 63 + "G", "weights.sha256 must be 64 hexadecimal digits"),
         (["weights", "dtype"], "object", "weights.dtype must be float16 or float32"),
-        (["weights", "bytes"], 1999, "weights.bytes must be enough"),
         (["weights", "url"], "file:///etc/passwd", "weights.url must begin with https://"),
         (["name"], "../up", "name must be lower-case letters"),
     ],

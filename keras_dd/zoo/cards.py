@@ -170,7 +170,6 @@ def checked(content, where="card"):
         "weights.sha256 must be 64 hexadecimal digits": re.fullmatch(r"[0-9a-f]{64}", weights.sha256),
         f"weights.dtype must be {' or '.join(DTYPES)}": weights.dtype in DTYPES,
         "weights.url must begin with https:// or http://": re.match(r"https?://\S+$", weights.url or "http://none"),
-        "weights.bytes must be enough for its parameters": weights.bytes >= 2 * found.parameters,
         "data.classes must be two or more": count >= 2,
         "data.image_shape must be height, width, channels": len(data.image_shape) == 3 and min(data.image_shape) > 0,
         "scores.per_class must have one number a class": len(scores.per_class) == count,

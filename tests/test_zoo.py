@@ -1,0 +1,460 @@
+"""keras_dd.zoo and its commands on one tiny released model: what is loaded, measured, shown, exported and refused."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import keras
+import numpy as np
+import pytest
+from conftest import scores
+from numpy.lib import format as npy
+from PIL import Image
+
+import keras_dd
+from keras_dd import cost, data, models, zoo
+from keras_dd.apps.main import main
+from keras_dd.config import UserError
+from keras_dd.evaluation import Predictions
+from keras_dd.zoo import arrays, cards, exporting, loading, measures, predicting, releasing, showing
+
+NAME = "cnn-w4-digits-dd2"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Directories of two short runs: "ours" by decomposition, "twin" conventionally."""
+    base = tmp_path_factory.mktemp("zoo")
+    settings = {"width": 4, "epochs": 2, "batch_size": 64, "train_images": 640}
+    keras_dd.fit("cnn", "digits", **settings, parts=2, subnet_epochs=0, run_dir=base / "ours")
+    keras_dd.fit("cnn", "digits", **settings | {"epochs": 1}, method="conventional", run_dir=base / "twin")
+    return base
+
+
+@pytest.fixture(scope="module")
+def released(runs):
+    """The path of the card."""
+    return releasing.release(runs / "ours", twin=runs / "twin")
+
+
+@pytest.fixture(scope="module")
+def test_split():
+    return data.load("digits").test
+
+
+@pytest.fixture(scope="module")
+def loaded(released):
+    return zoo.load(released)
+
+
+@pytest.fixture
+def copied(released, tmp_path):
+    """The path of the card beside its weights in another folder."""
+    for path in released, cards.weights_path(released):
+        shutil.copy(path, tmp_path)
+    return tmp_path / released.name
+
+
+def rewritten(path, content=None, **changes):
+    """Change fields of the card at `path`, and its weights with their size and sha256, as who forges both would."""
+    card = cards.read(path)
+    if content is not None:
+        cards.weights_path(path).write_bytes(content)
+        weights = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        changes |= {"weights": dataclasses.replace(card.weights, **weights)}
+    path.write_text(cards.text(dataclasses.replace(card, **changes)), encoding="utf-8")
+    return path
+
+
+def command(capsys, *arguments):
+    """(exit code, lines of stdout, lines of stderr) of a command line."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    stdout, stderr = capsys.readouterr()
+    return end.value.code or 0, stdout.splitlines(), stderr.splitlines()
+
+
+# What is loaded.
+
+
+def test_the_network_is_that_of_the_run_in_half_precision(runs, released, loaded, test_split):
+    run = keras.models.load_model(runs / "ours" / "model.keras")
+    assert [weight.path for weight in loaded.weights] == [weight.path for weight in run.weights]
+    for ours, theirs in zip(loaded.get_weights(), run.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs.astype("float16").astype("float32"))
+    images = test_split.images[:50]  # raw, as they are
+    found = scores(loaded, images)
+    assert found.shape == (50, 10) and np.abs(found - scores(run, images)).max() < 0.02
+    assert isinstance(loaded, keras.Model) and loaded.dtype_policy.name == "float32"
+
+
+def test_a_new_head(released, loaded):
+    other = zoo.load(released, classes=3)
+    assert other.output_shape == (None, 3)
+    trained = {weight.path: weight.numpy() for weight in loaded.weights}
+    for weight in other.weights:
+        same = trained[weight.path].shape == weight.shape and np.array_equal(trained[weight.path], weight.numpy())
+        assert same is not weight.path.startswith("head/")
+
+
+def test_without_the_head(released, loaded, test_split):
+    features = zoo.load(released, include_top=False)
+    assert features.output_shape == (None, 32)
+    images = test_split.images[:4]
+    kernel, bias = loaded.get_layer("head").get_weights()
+    again = scores(features, images) @ kernel + bias
+    np.testing.assert_allclose(again, scores(loaded, images), atol=1e-4)
+
+
+def test_what_cannot_be_loaded(released):
+    with pytest.raises(UserError, match="classes=3 is for a new head, and include_top=False leaves it out"):
+        zoo.load(released, classes=3, include_top=False)
+    with pytest.raises(UserError, match="classes is 1: it must be a whole number, 2 or more"):
+        zoo.load(released, classes=1)
+    with pytest.raises(UserError, match="unknown model of the zoo 'resnet1'"):
+        zoo.load("resnet1")
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_every_model_of_the_package_is_built_by_its_card(name):
+    card = zoo.card(name)
+    if card.weights.url:
+        model = loading.build(card, name)
+    else:
+        model = zoo.load(name)
+        image = np.zeros((1, *card.data.image_shape), "uint8")
+        assert np.isfinite(scores(model, image)).all()
+    assert (model.count_params(), cost.macs(model)) == (card.parameters, card.macs)
+
+
+# What is measured.
+
+
+def test_scores_by_hand():
+    ranked = np.array([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [1, 0, 2, 3, 4], [2, 1, 0, 3, 4]])
+    answers = Predictions(np.array([0, 0, 0, 5]), ranked, np.array([0.95, 0.96, 0.55, 0.51]))
+    found = measures.scores(answers, "abcdef")
+    assert (found.images, found.top1, found.top5) == (4, 0.5, 0.75)
+    assert found.per_class == (pytest.approx(2 / 3), None, None, None, None, 0.0)
+    assert [(c.label, c.predicted, c.images) for c in found.confused] == [("a", "b", 1), ("f", "c", 1)]
+    # Bins of 1/15: 0.95 and 0.96 in one, both right; 0.55 in one and 0.51 in another, both wrong.
+    assert found.calibration_bins == 15
+    assert found.calibration_error == pytest.approx((0.05 + 0.04 + 0.55 + 0.51) / 4)
+
+
+def test_calibration_within_a_bin_is_of_its_means():
+    answers = Predictions(np.zeros(4, int), np.array([[0], [0], [0], [1]]), np.full(4, 0.75))
+    assert measures.scores(answers, "ab").calibration_error == pytest.approx(0)
+    assert measures.scores(answers, "ab").top5 is None
+
+
+@pytest.mark.parametrize(
+    ("images", "more", "agrees"), [(10_000, 5, True), (10_000, 6, False), (360, 1, True), (360, 2, False)]
+)
+def test_scores_agree_within_rounding(images, more, agrees):
+    first = measures.Scores(images, 0.5, None, (), (), 0.0, 15)
+    second = dataclasses.replace(first, top1=0.5 + more / images)
+    assert measures.agree(first, second) is measures.agree(second, first) is agrees
+    assert not measures.agree(first, dataclasses.replace(first, top5=0.9))
+
+
+def test_the_card_says_what_the_run_was(runs, released, loaded, test_split):
+    card = zoo.card(released)
+    report = json.loads((runs / "ours" / "report.json").read_text())
+    twin = json.loads((runs / "twin" / "report.json").read_text())
+    guesses = scores(loaded, test_split.images).argmax(1)
+    assert card.name == NAME and released.parent == runs / "ours" / "zoo"
+    assert card.scores.top1 == pytest.approx(np.mean(guesses == test_split.labels)) and card.scores.images == 360
+    assert abs(card.scores.top1 - report["final_accuracy"]) <= measures.AGREEMENT and card.weights.dtype == "float16"
+    for label in range(10):
+        of_label = test_split.labels == label
+        assert card.scores.per_class[label] == pytest.approx(np.mean(guesses[of_label] == label))
+    assert (card.parameters, card.macs) == (report["parameters"]["full"], report["macs"]["full"])
+    assert card.arguments == {"width": 4, "classes": 10, "image_shape": [32, 32, 1]}
+    assert (card.data.train_images, card.data.mark) == (640, test_split.mark)
+    assert (card.training.parts, card.training.command) == (2, report["command"])
+    assert 0 < card.training.seconds < report["seconds"]["total"] and card.training.machine["cores"]
+    assert card.training.settings["recipe"] == "quick" and "run_dir" not in card.training.settings
+    assert (card.twin.accuracy, card.twin.command) == (twin["final_accuracy"], twin["command"])
+
+
+def test_numbers_beyond_half_precision_stay_in_single(loaded, test_split):
+    exact = {weight.path: weight.numpy() for weight in loaded.weights}
+    dataset = data.Dataset("few", test_split, test_split.take(slice(0, 50)), None, tuple("0123456789"))
+    model = models.cnn(4, image_shape=(32, 32, 1))
+    assert releasing._stored(model, exact, dataset)[1] == "float16"
+    content, dtype, _ = releasing._stored(model, exact | {"head/bias": exact["head/bias"] + 1e5}, dataset)
+    assert dtype == "float32" and arrays.unpack(content, dtype, "it")["head/bias"].min() > 99_000
+    with pytest.raises(UserError, match="are not all finite: this run has diverged"):
+        releasing._stored(model, exact | {"head/bias": np.full(10, np.nan)}, dataset)
+
+
+def test_what_cannot_be_released(runs, released, tmp_path):
+    with pytest.raises(UserError, match="is there already: remove it, or choose another --name"):
+        releasing.release(runs / "ours")
+    with pytest.raises(UserError, match="method of the twin in .* is 'decomposition': it must be 'conventional'"):
+        releasing.release(runs / "ours", to=tmp_path, twin=runs / "ours")
+    with pytest.raises(UserError, match="name must be lower-case letters"):
+        releasing.release(runs / "ours", name="../Up", to=tmp_path)
+    other = shutil.copytree(runs / "twin", tmp_path / "other")
+    report = json.loads((other / "report.json").read_text())
+    (other / "report.json").write_text(json.dumps(report | {"final_accuracy": 0.999}))
+    with pytest.raises(UserError, match="its report says 99.90 %: the files are not of one run"):
+        releasing.release(other, to=tmp_path)
+    (other / "report.json").unlink()
+    with pytest.raises(UserError, match="is not finished"):
+        releasing.release(other, to=tmp_path)
+    with pytest.raises(UserError, match="the twin in .* is not finished"):
+        releasing.release(runs / "ours", to=tmp_path, twin=other)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+# What is let in.
+
+
+def forged(exact):
+    """An .npz whose last array says that it is far longer than it is."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in exact.items():
+            member = io.BytesIO()
+            shape = (10**12,) if name == "head/bias" else array.shape
+            npy.write_array_header_1_0(member, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            archive.writestr(f"{name}.npy", member.getvalue() + array.tobytes())
+    return buffer.getvalue()
+
+
+def saved(save, exact):
+    buffer = io.BytesIO()
+    save(buffer, **exact)
+    return buffer.getvalue()
+
+
+# Files of weights that are not what they should be, from {path: float16 array}.
+HOSTILE = {
+    "pickled": lambda exact: saved(np.savez, exact | {"head/bias": np.array([{}] * 10)}),
+    "compressed": lambda exact: saved(np.savez_compressed, exact),
+    "lying header": forged,
+    "cut": lambda exact: arrays.pack(exact, "float16")[:-100],
+    "another type": lambda exact: arrays.pack(exact, "float64"),
+    "another name": lambda exact: arrays.pack(
+        {n.replace("head/bias", "head/bia"): a for n, a in exact.items()}, "float16"
+    ),
+    "another shape": lambda exact: arrays.pack(exact | {"head/bias": np.zeros(11)}, "float16"),
+    "too many": lambda exact: arrays.pack(exact | {"extra/kernel": np.zeros(11)}, "float16"),
+    "too few": lambda exact: arrays.pack({n: a for n, a in exact.items() if n != "head/bias"}, "float16"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("pickled", "is no sound .npz"),
+        ("compressed", "is no sound .npz"),
+        ("lying header", "is no sound .npz"),
+        ("cut", "is no sound .npz"),
+        ("another type", "is no sound .npz"),
+        ("another name", "head/bia"),
+        ("another shape", "head/bias"),
+        ("too many", "9 weights and 'cnn' has 8"),
+        ("too few", "7 weights and 'cnn' has 8"),
+    ],
+)
+def test_hostile_weights(copied, loaded, kind, says):
+    exact = {weight.path: weight.numpy().astype("float16") for weight in loaded.weights}
+    assert zoo.load(rewritten(copied, arrays.pack(exact, "float16"))).count_params()
+    content = HOSTILE[kind](exact)
+    with pytest.raises(UserError) as refused:
+        zoo.load(rewritten(copied, content))
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_file_is_an_ordinary_npz(released, loaded):
+    with np.load(cards.weights_path(released), allow_pickle=False) as file:
+        assert list(file) == [weight.path for weight in loaded.weights]
+        assert {file[name].dtype for name in file} == {np.dtype("float16")}
+    with zipfile.ZipFile(cards.weights_path(released)) as archive:
+        assert archive.testzip() is None
+
+
+def test_damaged_weights_and_cards_that_lie(copied):
+    weights = cards.weights_path(copied)
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    with pytest.raises(UserError, match="does not have the SHA-256"):
+        zoo.load(copied)
+    weights.write_bytes(sound + b"more")
+    with pytest.raises(UserError, match="bytes but card"):
+        zoo.load(copied)
+    weights.unlink()
+    with pytest.raises(UserError, match="is not a file"):
+        zoo.load(copied)
+    weights.write_bytes(sound)
+    arguments = zoo.card(copied).arguments
+    for changes, says in (
+        ({"architecture": "os.system"}, "unknown architecture 'os.system'"),
+        ({"arguments": arguments | {"depth": 8}}, "'cnn' takes no argument 'depth'"),
+        ({"arguments": arguments | {"width": 5}}, "its network has"),
+        ({"arguments": arguments | {"width": "x"}}, "width is 'x'"),
+    ):
+        content = copied.read_text()
+        with pytest.raises(UserError, match=says):
+            zoo.load(rewritten(copied, **changes))
+        copied.write_text(content)
+
+
+def test_weights_behind_a_url(copied, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    served = tmp_path / "served"
+    served.mkdir()
+    shutil.move(cards.weights_path(copied), served)
+    handler = partial(SimpleHTTPRequestHandler, directory=served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        url = f"http://127.0.0.1:{server.server_port}/{NAME}.npz"
+        rewritten(copied, weights=dataclasses.replace(zoo.card(copied).weights, url=url))
+        code, [line], _ = command(capsys, "zoo", "verify", copied)
+        assert code == 0 and line.split()[:2] == ["not", "downloaded"] and url in line
+        assert zoo.load(copied).count_params() == zoo.card(copied).parameters
+        server.shutdown()
+    zoo.load(copied)  # without the server
+    capsys.readouterr()  # what the server logs
+    assert command(capsys, "zoo", "verify", copied)[1][0].startswith("sound")
+
+
+# The commands.
+
+
+def test_list_and_show(released, capsys):
+    code, [headings, _, *lines], _ = command(capsys, "zoo", "list")
+    assert code == 0 and headings.split()[:2] == ["model", "data"] and len(lines) == len(zoo.models())
+    assert max(map(len, lines), default=0) <= 80
+    card = zoo.card(released)
+    code, lines, _ = command(capsys, "zoo", "show", released)
+    text = "\n".join(lines)
+    for part in (NAME, f"{card.parameters:,}", card.weights.sha256, "CC BY 4.0", card.twin.command, "2 parts, seed 0"):
+        assert part in text
+    assert f"{100 * card.scores.top1:.2f} % of 360 test images" in text and "None" not in text
+    code, lines, _ = command(capsys, "zoo", "show", released, "--json")
+    assert code == 0 and "\n".join(lines) + "\n" == released.read_text()
+
+
+def test_the_table_of_the_readme(released):
+    card = zoo.card(released)
+    headings, _, row = showing.markdown([card]).splitlines()
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert len(cells) == len(headings.strip("|").split("|"))
+    assert cells[:4] == [NAME, "digits", f"{100 * card.scores.top1:.2f} %", f"{100 * card.twin.accuracy:.2f} %"]
+    assert f"{card.parameters:,}" in cells
+
+
+def test_verify(copied, capsys):
+    assert command(capsys, "zoo", "verify")[0] == 0
+    code, [line], _ = command(capsys, "zoo", "verify", copied)
+    assert code == 0 and line.startswith("sound")
+    cards.weights_path(copied).write_bytes(b"else")
+    code, [first, second], _ = command(capsys, "zoo", "verify", copied, copied)
+    assert code == 1 and first.startswith("damaged") and "4 bytes but card" in second
+
+
+def test_predict(released, loaded, test_split, tmp_path, capsys):
+    at = int(scores(loaded, test_split.images).max(1).argmax())  # one that it is sure of
+    Image.fromarray(test_split.images[at, ..., 0]).save(tmp_path / "digit.png")
+    probabilities = predicting.probabilities(loaded, test_split.images[at])
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+    code, [path, *lines], _ = command(capsys, "zoo", "predict", tmp_path / "digit.png", "--model", released)
+    best = [line.split() for line in lines]
+    assert code == 0 and path == str(tmp_path / "digit.png") and len(best) == 5
+    assert best[0][:2] == [str(probabilities.argmax()), f"{100 * probabilities.max():.2f}"]
+    shares = [float(line[1]) for line in best]
+    assert shares == sorted(shares, reverse=True) and "█" in best[0][3]
+    (tmp_path / "no.png").write_bytes(b"text")
+    code, lines, [error] = command(capsys, "zoo", "predict", tmp_path / "no.png", "--model", released)
+    assert code == 2 and "cannot be read" in error and "no.png" in error
+
+
+@pytest.mark.parametrize(
+    ("fraction", "bar"), [(1, "█" * 24), (0, ""), (0.5, "█" * 12), (1 / 24 / 8, "▏"), (2, "█" * 24)]
+)
+def test_bars(fraction, bar):
+    assert showing.bar(fraction) == bar
+
+
+def test_evaluate_agrees_or_says_so(copied, tmp_path, capsys):
+    code, lines, _ = command(capsys, "zoo", "evaluate", copied, "--output", tmp_path / "found.json")
+    assert code == 0 and lines[-1] == "agrees with the card"
+    found = json.loads((tmp_path / "found.json").read_text())
+    card = zoo.card(copied)
+    assert found["scores"]["top1"] == card.scores.top1 and found["agrees"] is True
+    rewritten(copied, scores=dataclasses.replace(card.scores, top1=0.99))
+    code, lines, _ = command(capsys, "zoo", "evaluate", copied)
+    assert code == 1 and lines[-1] == "DIFFERS from the card" and "99.00 %" in lines[1]
+    rewritten(copied, data=dataclasses.replace(card.data, mark="0" * 16))
+    code, _, [error] = command(capsys, "zoo", "evaluate", copied)
+    assert code == 2 and "are not those that 'cnn-w4-digits-dd2' was measured on" in error
+
+
+def test_release(runs, tmp_path, capsys):
+    code, lines, errors = command(
+        capsys, "zoo", "release", runs / "twin", "--to", tmp_path, "--name", "scratch", "--url", "https://a.test/b.npz"
+    )
+    assert (code, errors) == (0, [])
+    card = zoo.card(tmp_path / "scratch.json")
+    assert card.training.parts is card.twin is None and card.weights.url == "https://a.test/b.npz"
+    assert lines[0].startswith("scratch: ") and str(tmp_path / "scratch.json") in lines[1]
+    assert zoo.load(tmp_path / "scratch.json").count_params() == card.parameters
+
+
+# Exports.
+
+
+@pytest.mark.parametrize(
+    ("to", "package", "name"),
+    [
+        ("savedmodel", "tensorflow", NAME),
+        ("onnx", "tf2onnx", f"{NAME}.onnx"),
+        ("litert", "ai_edge_litert", f"{NAME}.tflite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of the converters' own packages
+def test_export(released, loaded, test_split, tmp_path, capsys, to, package, name):
+    pytest.importorskip(package)
+    code, lines, _ = command(capsys, "export", released, "--to", to, "--output", tmp_path)
+    assert code == 0 and lines[-1].startswith(f"{tmp_path / name}: its scores for 32 test images are those")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    images = test_split.images[40:45].astype("float32")  # others, and another number of them
+    found = exporting.FORMATS[to][3](str(tmp_path / name), images)
+    np.testing.assert_allclose(found, scores(loaded, images), atol=1e-3)
+    code, _, [error] = command(capsys, "export", released, "--to", to, "--output", tmp_path)
+    assert code == 2 and "is there already" in error
+
+
+def test_an_export_that_computes_something_else_is_not_kept(loaded, test_split, tmp_path, monkeypatch):
+    *how, run = exporting.FORMATS["savedmodel"]
+    off = (*how, lambda path, images: run(path, images) + 0.01)  # as a converter with a bug would
+    monkeypatch.setitem(exporting.FORMATS, "savedmodel", off)
+    images = test_split.images[:4].astype("float32")
+    with pytest.raises(UserError, match="gives scores that differ by up to .* and it was not kept"):
+        exporting.export(loaded, images, "savedmodel", tmp_path / "it")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_is_not_installed(loaded, tmp_path, monkeypatch):
+    monkeypatch.setitem(exporting.FORMATS, "onnx", ("onnx", ".onnx", ("no_such_package",), None))
+    with pytest.raises(UserError, match=r"--to onnx takes no_such_package, .* pip install 'keras-dd\[onnx\]'"):
+        exporting.export(loaded, np.zeros((1, 32, 32, 1), "float32"), "onnx", tmp_path / "it")
+
+
+def test_noise_stands_for_images_that_are_not_at_hand(released):
+    card = zoo.card(released)
+    images, what = exporting.images_for(card)
+    assert what == "test images" and images.shape == (32, 32, 32, 1)
+    elsewhere = dataclasses.replace(card, data=dataclasses.replace(card.data, name="cifar10"))
+    images, what = exporting.images_for(elsewhere)
+    assert what == "images of noise" and images.shape == (32, 32, 32, 1) and 100 < images.mean() < 155
