@@ -1,9 +1,11 @@
 """What a network's answers on a whole test split say of it, for its card."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_dd import confusion, data
-from keras_dd.config import UserError
+from keras_dd.config import Settings, UserError
 from keras_dd.evaluation import predictions
 from keras_dd.zoo.cards import Confusion, Scores
 
@@ -23,10 +25,9 @@ def dataset_of(card, data_dir=None, dataset=None):
     Raises:
         UserError: what `data.load` raises; images that are not those that the card's scores were measured on.
     """
-    s = card.training.settings
-    loaded = data.load(
-        dataset or s["dataset"], data_dir, 0.0, s["seed"], s["split"], s["image_size"], s["skip_bad_images"]
-    )
+    known = {field.name for field in dataclasses.fields(Settings)}  # a card may be of a version with others
+    s = Settings(**{name: value for name, value in card.training.settings.items() if name in known})
+    loaded = data.load(dataset or s.dataset, data_dir, 0.0, s.seed, s.split, s.image_size, s.skip_bad_images)
     if loaded.test.mark != card.data.mark:
         raise UserError(
             f"the test images of {loaded.name!r} are not those that {card.name!r} was measured on: get the same ones, "

@@ -64,7 +64,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
     load_weights(ready.model, Path(run_dir) / "model.weights.h5")
     arguments = json.loads(json.dumps(job.arguments(settings, dataset)))  # as the card will have them
     model = MODELS[settings.model](**arguments)
-    exact = {weight.path: np.asarray(weight, np.float32) for weight in ready.model.weights}
+    exact = {weight.path: weight.numpy() for weight in ready.model.weights}
     content, dtype, scores = _stored(model, exact, dataset)
     if ready.evaluated_on == "test" and abs(scores.top1 - found["final_accuracy"]) > SAME:
         raise UserError(
