@@ -188,11 +188,11 @@ def test_numbers_beyond_half_precision_stay_in_single(loaded, test_split):
     exact = {weight.path: weight.numpy() for weight in loaded.weights}
     dataset = data.Dataset("few", test_split, test_split.take(slice(0, 50)), None, tuple("0123456789"))
     model = models.cnn(4, image_shape=(32, 32, 1))
-    assert releasing._stored(model, exact, dataset)[1] == "float16"
-    content, dtype, _ = releasing._stored(model, exact | {"head/bias": exact["head/bias"] + 1e5}, dataset)
+    assert releasing.smallest(model, exact, dataset)[1] == "float16"
+    content, dtype, _ = releasing.smallest(model, exact | {"head/bias": exact["head/bias"] + 1e5}, dataset)
     assert dtype == "float32" and arrays.unpack(content, dtype, "it")["head/bias"].min() > 99_000
     with pytest.raises(UserError, match="are not all finite: this run has diverged"):
-        releasing._stored(model, exact | {"head/bias": np.full(10, np.nan)}, dataset)
+        releasing.smallest(model, exact | {"head/bias": np.full(10, np.nan)}, dataset)
 
 
 def test_what_cannot_be_released(runs, released, tmp_path):

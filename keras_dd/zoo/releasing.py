@@ -65,7 +65,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
     arguments = json.loads(json.dumps(job.arguments(settings, dataset)))  # as the card will have them
     model = MODELS[settings.model](**arguments)
     exact = {weight.path: weight.numpy() for weight in ready.model.weights}
-    content, dtype, scores = _stored(model, exact, dataset)
+    content, dtype, scores = smallest(model, exact, dataset)
     if ready.evaluated_on == "test" and abs(scores.top1 - found["final_accuracy"]) > SAME:
         raise UserError(
             f"the network in {str(run_dir)!r} reaches {100 * scores.top1:.2f} % and its report says "
@@ -110,8 +110,11 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
     return path
 
 
-def _stored(model, exact, dataset):
-    """(bytes, dtype, Scores) of the weights: in half precision if the network that they give is as good."""
+def smallest(model, exact, dataset):
+    """(bytes, dtype, Scores) of the weights {path: array}: in half precision if the network is as good with them.
+
+    `model` is given them.  UserError: weights that are not all finite.
+    """
     found = {}
     for dtype in cards.DTYPES:
         content = arrays.pack(exact, dtype)
