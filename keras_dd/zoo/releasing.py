@@ -20,7 +20,7 @@ STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 LOCAL = ("data_dir", "run_dir", "devices", "snapshot_every", "tensorboard")
 # What the network of the file may reach otherwise than the run's report says: a run in bfloat16 rounds.
 SAME = 0.005
-SAME_TWIN = ("dataset", "split", "image_size", "model", "width", "shortcut", "block")
+SAME_TWIN = ("dataset", "train_images", "split", "image_size", "model", "width", "shortcut", "block")
 
 
 def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, licence=None, citation=None):
