@@ -13,7 +13,7 @@ import pytest
 import support
 from conftest import randomize
 
-from keras_dd import train, weights_files
+from keras_dd import train
 from keras_dd.config import UserError
 from keras_dd.weights_files import card_path, load_weights, save_weights
 
@@ -341,7 +341,7 @@ def test_a_failed_write_leaves_what_was_there(saved, rng, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weights_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save_weights(randomize(network(), rng), path)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
@@ -356,7 +356,7 @@ def test_a_stop_between_weights_and_card_is_noticed(saved, rng, monkeypatch, ref
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(weights_files.os, "replace", once)
+    monkeypatch.setattr(os, "replace", once)
     with pytest.raises(KeyboardInterrupt):
         save_weights(randomize(network(), rng), path)
     refused(path, "SHA-256")
