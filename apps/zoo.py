@@ -1,5 +1,7 @@
 """`keras-dd zoo`: trained networks, what is known of them, and how one becomes one of them."""
 
+import dataclasses
+
 import click
 
 from keras_dd.apps.options import FOLDER, Output, model_of_the_zoo, quiet, write
@@ -114,8 +116,6 @@ def evaluate(context, name, data_dir, dataset, output):
     points, or one image.
     """
     with quiet():
-        import dataclasses
-
         from keras_dd import rundir, zoo
         from keras_dd.zoo import measures, showing
 

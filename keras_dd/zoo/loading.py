@@ -35,7 +35,7 @@ def load(name, classes=None, include_top=True):
 
 def headless(model):
     """The network up to what its head gets: from images to features (N, features)."""
-    return keras.Model(model.inputs, model.get_layer(HEAD).input, name=f"{model.name}_features")
+    return keras.Model(model.input, model.get_layer(HEAD).input, name=f"{model.name}_features")
 
 
 def build(card, path, **changes):
