@@ -5,12 +5,13 @@ Half precision halves the file; compressing would win a few per cent of it, and 
 
 import io
 import math
+import textwrap
 import zipfile
 
 import numpy as np
 from numpy.lib import format as npy
 
-from keras_dd.config import UserError, shown
+from keras_dd.config import UserError
 
 MEMBER = ".npy"
 
@@ -46,7 +47,8 @@ def unpack(content, dtype, where):
     except UserError:
         raise
     except Exception as error:  # zip and numpy raise what they like at a broken file
-        raise UserError(f"{where} is no sound .npz ({shown(error)}): get it again from where it came") from error
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder="...")
+        raise UserError(f"{where} is no sound .npz ({reason}): get it again from where it came") from error
     return found
 
 

@@ -138,7 +138,7 @@ def read(path):
     except OSError as error:
         raise UserError(f"card {str(path)!r} cannot be read ({error.strerror}): name one of the zoo's") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"card {str(path)!r} is no JSON ({shown(error)}): get it again") from error
+        raise UserError(f"card {str(path)!r} is no JSON ({type(error).__name__}): get it again") from error
     found = checked(content, f"card {str(path)!r}")
     if path.name != found.name + SUFFIX:
         raise UserError(f"card {str(path)!r} is that of {found.name!r}: name the file {found.name}{SUFFIX}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dd.config import UserError, shown
+from keras_dd.config import UserError
 from keras_dd.data.images import decode
 
 
@@ -15,7 +15,7 @@ def image(path, shape):
         return decode(Path(path).read_bytes(), shape)
     except Exception as error:  # Pillow raises what it likes at a broken file
         raise UserError(
-            f"image {str(path)!r} cannot be read ({shown(error)}): give a JPEG, PNG, GIF, BMP or WEBP"
+            f"image {str(path)!r} cannot be read ({type(error).__name__}): give a JPEG, PNG, GIF, BMP or WEBP"
         ) from error
 
 
