@@ -145,9 +145,10 @@ def evaluate(context, name, data_dir, dataset, output):
 @click.option("--twin", type=FOLDER, metavar="RUN", help="The same network, trained conventionally.")
 @click.option("--url", metavar="URL", help="Where you will put the weights, if not beside the card.")
 @click.option("--data-dir", type=FOLDER, metavar="DIR", help="Of TFDS, if the data are elsewhere now.")
-@click.option("--data-licence", "licence", metavar="TEXT", help="Of a data set that is not known here.")
+@click.option("--licence", default="Apache-2.0", show_default=True, metavar="TEXT", help="Of the weights.")
+@click.option("--data-licence", metavar="TEXT", help="Of a data set that is not known here.")
 @click.option("--citation", metavar="TEXT", help="Of a data set that is not known here.")
-def release(run, name, to, twin, url, data_dir, licence, citation):
+def release(run, **options):
     """Make a card and weights of a finished run, measured on its whole test split.
 
     Weights are stored in half precision if accuracy then stays within 0.05
@@ -156,10 +157,10 @@ def release(run, name, to, twin, url, data_dir, licence, citation):
     with quiet():
         from keras_dd.zoo import cards, releasing, showing
 
-    path = releasing.release(run, name, to, twin, url, data_dir, licence, citation)
+    path = releasing.release(run, **options)
     card = cards.read(path)
     size = card.weights.bytes
     click.echo(f"{card.name}: {showing.percent(card.scores.top1)} of {card.scores.images:,} test images")
     click.echo(f"  {path}\n  {cards.weights_path(path)}, {size:,} bytes, {card.weights.dtype}")
-    if size > cards.LARGEST_WEIGHTS and not url:
+    if size > cards.LARGEST_WEIGHTS and not card.weights.url:
         click.echo(f"  more than {cards.LARGEST_WEIGHTS:,} bytes do not go into a wheel: release it with --url")

@@ -48,7 +48,7 @@ def read_vouched(path, size, digest, card, limit=math.inf):
     """
     again = "get file and card again from where they came"
     if not path.is_file():
-        raise UserError(f"weights {str(path)!r} is not a file: name one that save_weights wrote")
+        raise UserError(f"weights {str(path)!r} is not a file: name one that is there, with its card")
     with open(path, "rb") as file:
         found = os.fstat(file.fileno()).st_size
         if found != size:

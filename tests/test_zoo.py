@@ -270,11 +270,21 @@ def saved(save, exact):
     return buffer.getvalue()
 
 
+def twice(exact):
+    """An .npz whose directory has each array two times."""
+    buffer = io.BytesIO(arrays.pack(exact, "float16"))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.filelist += archive.filelist
+        archive.comment = b"so that the directory is written again"
+    return buffer.getvalue()
+
+
 # Files of weights that are not what they should be, from {path: float16 array}.
 HOSTILE = {
     "pickled": lambda exact: saved(np.savez, exact | {"head/bias": np.array([{}] * 10)}),
     "compressed": lambda exact: saved(np.savez_compressed, exact),
     "lying header": forged,
+    "twice": twice,
     "cut": lambda exact: arrays.pack(exact, "float16")[:-100],
     "another type": lambda exact: arrays.pack(exact, "float64"),
     "another name": lambda exact: arrays.pack(
@@ -292,6 +302,7 @@ HOSTILE = {
         ("pickled", "is no sound .npz"),
         ("compressed", "is no sound .npz"),
         ("lying header", "is no sound .npz"),
+        ("twice", "is no sound .npz"),
         ("cut", "is no sound .npz"),
         ("another type", "is no sound .npz"),
         ("another name", "head/bia"),
@@ -435,12 +446,13 @@ def test_evaluate_agrees_or_says_so(copied, tmp_path, capsys):
 
 
 def test_release(runs, tmp_path, capsys):
-    code, lines, errors = command(
-        capsys, "zoo", "release", runs / "twin", "--to", tmp_path, "--name", "scratch", "--url", "https://a.test/b.npz"
-    )
+    options = {"to": tmp_path, "name": "scratch", "url": "https://a.test/b.npz", "licence": "CC0-1.0"}
+    given = [text for name, value in options.items() for text in (f"--{name}", value)]
+    code, lines, errors = command(capsys, "zoo", "release", runs / "twin", *given)
     assert (code, errors) == (0, [])
     card = zoo.card(tmp_path / "scratch.json")
     assert card.training.parts is card.twin is None and card.weights.url == "https://a.test/b.npz"
+    assert (card.licence, card.data.licence) == ("CC0-1.0", "CC BY 4.0")
     assert lines[0].startswith("scratch: ") and str(tmp_path / "scratch.json") in lines[1]
     assert zoo.load(tmp_path / "scratch.json").count_params() == card.parameters
 

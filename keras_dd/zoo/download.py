@@ -51,7 +51,7 @@ def fetch(url, size, sha256, name):
             try:
                 read_vouched(partial, size, sha256, url)
             except UserError:
-                partial.unlink()
+                partial.unlink(missing_ok=True)  # the other process may have done it
                 raise
             os.replace(partial, path)
         else:

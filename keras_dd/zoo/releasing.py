@@ -23,7 +23,17 @@ SAME = 0.005
 SAME_TWIN = ("dataset", "train_images", "split", "image_size", "model", "width", "shortcut", "block")
 
 
-def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, licence=None, citation=None):
+def release(
+    run_dir,
+    name=None,
+    to=None,
+    twin=None,
+    url=None,
+    data_dir=None,
+    licence="Apache-2.0",
+    data_licence=None,
+    citation=None,
+):
     """Write the card and the weights of a finished run, measured on the whole test split.
 
     Weights are stored in half precision where that changes the accuracy by no more than 0.05 points.  What is measured
@@ -36,7 +46,8 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
         twin: directory of the run that trained the same network conventionally.
         url: where you will put the weights, if they do not stay beside the card.
         data_dir: of TensorFlow Datasets, where the data are elsewhere now.
-        licence, citation: of the data set, where it is not one of `rights.DATA`.
+        licence: of the weights.
+        data_licence, citation: of the data set, where it is not one of `rights.DATA`.
 
     Returns:
         The path of the card.
@@ -57,7 +68,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
     path = folder / f"{name}{cards.SUFFIX}"
     if path.exists():
         raise UserError(f"{path} is there already: remove it, or choose another --name")
-    licence, citation = rights(dataset.name, licence, citation)
+    data_licence, citation = rights(dataset.name, data_licence, citation)
     found, _ = report.read(run_dir)
     other = twin and _twin(twin, settings)
 
@@ -86,7 +97,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
             test_images=len(dataset.test),
             mark=dataset.test.mark,
             notes=tuple(dataset.notes),
-            licence=licence,
+            licence=data_licence,
             citation=citation,
         ),
         training=cards.Training(
@@ -100,7 +111,7 @@ def release(run_dir, name=None, to=None, twin=None, url=None, data_dir=None, lic
         ),
         scores=scores,
         twin=other,
-        licence="Apache-2.0",
+        licence=licence,
     )
     cards.checked(json.loads(cards.text(card)), f"card of {str(run_dir)!r}")
     folder.mkdir(parents=True, exist_ok=True)
