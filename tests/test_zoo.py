@@ -1,29 +1,22 @@
-"""keras_dd.zoo and its commands on one tiny released model: what is loaded, measured, shown, exported and refused."""
+"""keras_dd.zoo and its commands on one tiny released model: what is loaded, measured, shown and refused."""
 
 import dataclasses
-import hashlib
-import io
 import json
 import shutil
-import threading
-import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import keras
 import numpy as np
 import pytest
 from conftest import scores
-from numpy.lib import format as npy
 from PIL import Image
+from zoo_support import command, copied, rewritten
 
 from keras_dd import cost, data, models, outcome, rundir, zoo
-from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.evaluation import Predictions
 from keras_dd.job import prepare
 from keras_dd.weights_files import load_weights, save_weights
-from keras_dd.zoo import arrays, cards, exporting, loading, measures, predicting, releasing, showing
+from keras_dd.zoo import arrays, loading, measures, predicting, releasing, showing
 
 NAME = "cnn-w4-digits-dd2"
 
@@ -89,30 +82,9 @@ def loaded(released):
 
 
 @pytest.fixture
-def copied(released, tmp_path):
+def card_path(released, tmp_path):
     """The path of the card beside its weights in another folder."""
-    for path in released, cards.weights_path(released):
-        shutil.copy(path, tmp_path)
-    return tmp_path / released.name
-
-
-def rewritten(path, content=None, **changes):
-    """Change fields of the card at `path`, and its weights with their size and sha256, as who forges both would."""
-    card = cards.read(path)
-    if content is not None:
-        cards.weights_path(path).write_bytes(content)
-        weights = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        changes |= {"weights": dataclasses.replace(card.weights, **weights)}
-    path.write_text(cards.text(dataclasses.replace(card, **changes)), encoding="utf-8")
-    return path
-
-
-def command(capsys, *arguments):
-    """(exit code, lines of stdout, lines of stderr) of a command line."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    stdout, stderr = capsys.readouterr()
-    return end.value.code or 0, stdout.splitlines(), stderr.splitlines()
+    return copied(released, tmp_path)
 
 
 # What is loaded.
@@ -249,130 +221,6 @@ def test_what_cannot_be_released(runs, released, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-# What is let in.
-
-
-def forged(exact):
-    """An .npz whose last array says that it is far longer than it is."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in exact.items():
-            member = io.BytesIO()
-            shape = (10**12,) if name == "head/bias" else array.shape
-            npy.write_array_header_1_0(member, {"descr": "<f2", "fortran_order": False, "shape": shape})
-            archive.writestr(f"{name}.npy", member.getvalue() + array.tobytes())
-    return buffer.getvalue()
-
-
-def saved(save, exact):
-    buffer = io.BytesIO()
-    save(buffer, **exact)
-    return buffer.getvalue()
-
-
-def twice(exact):
-    """An .npz whose directory has each array two times."""
-    buffer = io.BytesIO(arrays.pack(exact, "float16"))
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.filelist += archive.filelist
-        archive.comment = b"so that the directory is written again"
-    return buffer.getvalue()
-
-
-# Files of weights that are not what they should be, from {path: float16 array}.
-HOSTILE = {
-    "pickled": lambda exact: saved(np.savez, exact | {"head/bias": np.array([{}] * 10)}),
-    "compressed": lambda exact: saved(np.savez_compressed, exact),
-    "lying header": forged,
-    "twice": twice,
-    "cut": lambda exact: arrays.pack(exact, "float16")[:-100],
-    "another type": lambda exact: arrays.pack(exact, "float64"),
-    "another name": lambda exact: arrays.pack(
-        {n.replace("head/bias", "head/bia"): a for n, a in exact.items()}, "float16"
-    ),
-    "another shape": lambda exact: arrays.pack(exact | {"head/bias": np.zeros(11)}, "float16"),
-    "too many": lambda exact: arrays.pack(exact | {"extra/kernel": np.zeros(11)}, "float16"),
-    "too few": lambda exact: arrays.pack({n: a for n, a in exact.items() if n != "head/bias"}, "float16"),
-}
-
-
-@pytest.mark.parametrize(
-    ("kind", "says"),
-    [
-        ("pickled", "is no sound .npz"),
-        ("compressed", "is no sound .npz"),
-        ("lying header", "is no sound .npz"),
-        ("twice", "is no sound .npz"),
-        ("cut", "is no sound .npz"),
-        ("another type", "is no sound .npz"),
-        ("another name", "head/bia"),
-        ("another shape", "head/bias"),
-        ("too many", "9 weights and 'cnn' has 8"),
-        ("too few", "7 weights and 'cnn' has 8"),
-    ],
-)
-def test_hostile_weights(copied, loaded, kind, says):
-    exact = {weight.path: weight.numpy().astype("float16") for weight in loaded.weights}
-    assert zoo.load(rewritten(copied, arrays.pack(exact, "float16"))).count_params()
-    content = HOSTILE[kind](exact)
-    with pytest.raises(UserError) as refused:
-        zoo.load(rewritten(copied, content))
-    assert says in str(refused.value) and "\n" not in str(refused.value)
-
-
-def test_the_file_is_an_ordinary_npz(released, loaded):
-    with np.load(cards.weights_path(released), allow_pickle=False) as file:
-        assert list(file) == [weight.path for weight in loaded.weights]
-        assert {file[name].dtype for name in file} == {np.dtype("float16")}
-    with zipfile.ZipFile(cards.weights_path(released)) as archive:
-        assert archive.testzip() is None
-
-
-def test_damaged_weights_and_cards_that_lie(copied):
-    weights = cards.weights_path(copied)
-    sound = weights.read_bytes()
-    weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    with pytest.raises(UserError, match="does not have the SHA-256"):
-        zoo.load(copied)
-    weights.write_bytes(sound + b"more")
-    with pytest.raises(UserError, match="bytes but card"):
-        zoo.load(copied)
-    weights.unlink()
-    with pytest.raises(UserError, match="is not a file"):
-        zoo.load(copied)
-    weights.write_bytes(sound)
-    arguments = zoo.card(copied).arguments
-    for changes, says in (
-        ({"architecture": "os.system"}, "unknown architecture 'os.system'"),
-        ({"arguments": arguments | {"depth": 8}}, "'cnn' takes no argument 'depth'"),
-        ({"arguments": arguments | {"width": 5}}, "its network has"),
-        ({"arguments": arguments | {"width": "x"}}, "width is 'x'"),
-    ):
-        content = copied.read_text()
-        with pytest.raises(UserError, match=says):
-            zoo.load(rewritten(copied, **changes))
-        copied.write_text(content)
-
-
-def test_weights_behind_a_url(copied, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    served = tmp_path / "served"
-    served.mkdir()
-    shutil.move(cards.weights_path(copied), served)
-    handler = partial(SimpleHTTPRequestHandler, directory=served)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        url = f"http://127.0.0.1:{server.server_port}/{NAME}.npz"
-        rewritten(copied, weights=dataclasses.replace(zoo.card(copied).weights, url=url))
-        code, [line], _ = command(capsys, "zoo", "verify", copied)
-        assert code == 0 and line.split()[:2] == ["not", "downloaded"] and url in line
-        assert zoo.load(copied).count_params() == zoo.card(copied).parameters
-        server.shutdown()
-    zoo.load(copied)  # without the server
-    capsys.readouterr()  # what the server logs
-    assert command(capsys, "zoo", "verify", copied)[1][0].startswith("sound")
-
-
 # The commands.
 
 
@@ -399,15 +247,6 @@ def test_the_table_of_the_readme(released):
     assert f"{card.parameters:,}" in cells
 
 
-def test_verify(copied, capsys):
-    assert command(capsys, "zoo", "verify")[0] == 0
-    code, [line], _ = command(capsys, "zoo", "verify", copied)
-    assert code == 0 and line.startswith("sound")
-    cards.weights_path(copied).write_bytes(b"else")
-    code, [first, second], _ = command(capsys, "zoo", "verify", copied, copied)
-    assert code == 1 and first.startswith("damaged") and "4 bytes but card" in second
-
-
 def test_predict(released, loaded, test_split, tmp_path, capsys):
     at = int(scores(loaded, test_split.images).max(1).argmax())  # one that it is sure of
     Image.fromarray(test_split.images[at, ..., 0]).save(tmp_path / "digit.png")
@@ -431,17 +270,17 @@ def test_bars(fraction, bar):
     assert showing.bar(fraction) == bar
 
 
-def test_evaluate_agrees_or_says_so(copied, tmp_path, capsys):
-    code, lines, _ = command(capsys, "zoo", "evaluate", copied, "--output", tmp_path / "found.json")
+def test_evaluate_agrees_or_says_so(card_path, tmp_path, capsys):
+    code, lines, _ = command(capsys, "zoo", "evaluate", card_path, "--output", tmp_path / "found.json")
     assert code == 0 and lines[-1] == "agrees with the card"
     found = json.loads((tmp_path / "found.json").read_text())
-    card = zoo.card(copied)
+    card = zoo.card(card_path)
     assert found["scores"]["top1"] == card.scores.top1 and found["agrees"] is True
-    rewritten(copied, scores=dataclasses.replace(card.scores, top1=0.99))
-    code, lines, _ = command(capsys, "zoo", "evaluate", copied)
+    rewritten(card_path, scores=dataclasses.replace(card.scores, top1=0.99))
+    code, lines, _ = command(capsys, "zoo", "evaluate", card_path)
     assert code == 1 and lines[-1] == "DIFFERS from the card" and "99.00 %" in lines[1]
-    rewritten(copied, data=dataclasses.replace(card.data, mark="0" * 16))
-    code, _, [error] = command(capsys, "zoo", "evaluate", copied)
+    rewritten(card_path, data=dataclasses.replace(card.data, mark="0" * 16))
+    code, _, [error] = command(capsys, "zoo", "evaluate", card_path)
     assert code == 2 and "are not those that 'cnn-w4-digits-dd2' was measured on" in error
 
 
@@ -455,52 +294,3 @@ def test_release(runs, tmp_path, capsys):
     assert (card.licence, card.data.licence) == ("CC0-1.0", "CC BY 4.0")
     assert lines[0].startswith("scratch: ") and str(tmp_path / "scratch.json") in lines[1]
     assert zoo.load(tmp_path / "scratch.json").count_params() == card.parameters
-
-
-# Exports.
-
-
-@pytest.mark.parametrize(
-    ("to", "package", "name"),
-    [
-        ("savedmodel", "tensorflow", NAME),
-        ("onnx", "tf2onnx", f"{NAME}.onnx"),
-        ("litert", "ai_edge_litert", f"{NAME}.tflite"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore")  # of the converters' own packages
-def test_export(released, loaded, test_split, tmp_path, capsys, to, package, name):
-    pytest.importorskip(package)
-    code, lines, _ = command(capsys, "export", released, "--to", to, "--output", tmp_path)
-    assert code == 0 and lines[-1].startswith(f"{tmp_path / name}: its scores for 32 test images are those")
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    images = test_split.images[40:45].astype("float32")  # others, and another number of them
-    found = exporting.FORMATS[to][3](str(tmp_path / name), images)
-    np.testing.assert_allclose(found, scores(loaded, images), atol=1e-3)
-    code, _, [error] = command(capsys, "export", released, "--to", to, "--output", tmp_path)
-    assert code == 2 and "is there already" in error
-
-
-def test_an_export_that_computes_something_else_is_not_kept(loaded, test_split, tmp_path, monkeypatch):
-    *how, run = exporting.FORMATS["savedmodel"]
-    off = (*how, lambda path, images: run(path, images) + 0.01)  # as a converter with a bug would
-    monkeypatch.setitem(exporting.FORMATS, "savedmodel", off)
-    images = test_split.images[:4].astype("float32")
-    with pytest.raises(UserError, match="gives scores that differ by up to .* and it was not kept"):
-        exporting.export(loaded, images, "savedmodel", tmp_path / "it")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_format_that_is_not_installed(loaded, tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.FORMATS, "onnx", ("onnx", ".onnx", ("no_such_package",), None))
-    with pytest.raises(UserError, match=r"--to onnx takes no_such_package, .* pip install 'keras-dd\[onnx\]'"):
-        exporting.export(loaded, np.zeros((1, 32, 32, 1), "float32"), "onnx", tmp_path / "it")
-
-
-def test_noise_stands_for_images_that_are_not_at_hand(released):
-    card = zoo.card(released)
-    images, what = exporting.images_for(card)
-    assert what == "test images" and images.shape == (32, 32, 32, 1)
-    elsewhere = dataclasses.replace(card, data=dataclasses.replace(card.data, name="cifar10"))
-    images, what = exporting.images_for(elsewhere)
-    assert what == "images of noise" and images.shape == (32, 32, 32, 1) and 100 < images.mean() < 155

@@ -20,26 +20,21 @@ def card_lines(card):
     """What a card says, as lines of (what, value)."""
     data, training, scores, weights = card.data, card.training, card.scores, card.weights
     shape = "x".join(map(str, data.image_shape))
-    machine = training.machine
-    ran_on = ", ".join(
-        f"{name} {machine[name]}" for name in ("machine", "cores", "keras", "tensorflow") if name in machine
-    )
+    images = f"{data.train_images:,} + {data.test_images:,} images {shape}"
     arguments = ", ".join(f"{name}={value}" for name, value in card.arguments.items())
+    known = (name for name in ("machine", "cores", "keras", "tensorflow") if name in training.machine)
+    machine = ", ".join(f"{name} {training.machine[name]}" for name in known)
+    seeds = ", ".join(map(str, training.seeds))
     worst = sorted((each, name) for each, name in zip(scores.per_class, data.classes, strict=True) if each is not None)
+    confused = [f"{each.label} taken for {each.predicted} {each.images}x" for each in scores.confused[:5]]
     lines = [
         (card.name, ""),
         ("network", f"{card.architecture}({arguments})"),
-        (
-            "data",
-            f"{data.name}, {data.train_images:,} + {data.test_images:,} images {shape}, {len(data.classes)} classes",
-        ),
+        ("data", f"{data.name}, {images}, {len(data.classes)} classes"),
         *(("", note) for note in data.notes),
         ("licence", f"weights {card.licence}; data: {data.licence}"),
         ("citation", data.citation),
-        (
-            "trained",
-            f"{_how(card)}, seed {', '.join(map(str, training.seeds))}, {_duration(training.seconds)} on {ran_on}",
-        ),
+        ("trained", f"{_how(card)}, seed {seeds}, {_duration(training.seconds)} on {machine}"),
         ("command", training.command),
         ("commit", training.commit or "none: not from a checkout"),
         ("parameters", f"{card.parameters:,}"),
@@ -50,10 +45,7 @@ def card_lines(card):
         *((("top-5", percent(scores.top5)),) if scores.top5 is not None else ()),
         ("calibration error", f"{percent(scores.calibration_error)} ({scores.calibration_bins} bins)"),
         ("worst classes", ", ".join(f"{name} {percent(each)}" for each, name in worst[:5])),
-        (
-            "most confused",
-            ", ".join(f"{each.label} for {each.predicted} {each.images}x" for each in scores.confused[:5]) or "none",
-        ),
+        ("most confused", ", ".join(confused) or "none"),
     ]
     if card.twin:
         lines.append(("random-init twin", f"{percent(card.twin.accuracy)} in {_duration(card.twin.seconds)}"))
