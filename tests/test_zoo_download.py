@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_it_is_fetched_once_and_then_there_without_a_network(server, tmp_path):
     server.status = 500
     assert fetch(server) == path and server.asked == [None]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_of_two_at_once_one_fetches_it(server):
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(fetch, [server, server])
+    assert first == second and first.read_bytes() == CONTENT and server.asked == [None]
+    assert list(first.parent.iterdir()) == [first]
 
 
 def test_a_line_that_breaks_is_taken_up_again(server):
