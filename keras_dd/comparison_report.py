@@ -85,7 +85,9 @@ def draw(found, path):
 
     figure = Figure(figsize=(11, 8), dpi=150, layout="constrained")
     for axes, (clock, arms) in zip(figure.subplots(2, 2).flat, found["curves"].items(), strict=True):
-        about = clocks.CLOCKS[clock]
-        drawing.curves(axes, arms, about.unit, "accuracy on the test split")
-        axes.set_title(about.name, loc="left", fontsize=10)
+        end = max(x for runs in arms.values() for run in runs for x, _ in run)
+        factor, unit = clocks.scale(clock, end)
+        scaled = {arm: [[(x / factor, y) for x, y in run] for run in runs] for arm, runs in arms.items()}
+        drawing.curves(axes, scaled, unit, "accuracy on the test split")
+        axes.set_title(clocks.CLOCKS[clock].name, loc="left", fontsize=10)
     figure.savefig(path, format="png")
