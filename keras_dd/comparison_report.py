@@ -55,6 +55,8 @@ NOTES = (
     "measured, as what a process grows by that trains it (where there is no /proc, estimated from the graph).",
     "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
     "ideally, for the baseline too.",
+    "equal time: arms are planned to end together on one device. On a clock where they do not, the longer one is met "
+    "in the middle of its schedule, at a high learning rate, where it is worse than a shorter run would end.",
 )
 
 
