@@ -72,10 +72,13 @@ def _check(visit):
         )
     if visit.rule.weights is None or not operation.weights or channels.count == 1:
         return
+    if visit.is_of_image:
+        return
     if channels.shared and channels.root is visit.inputs[0].channels.root:
         raise UserError(
             f"layer {visit.name!r} ({type(operation).__name__}) has weights for channels that belong to all parts (the "
-            "image's or the classes'): move it behind the first or before the last layer, or use Rescaling"
+            "image's or the classes'): move it behind the first or before the last layer, use Rescaling, or freeze it "
+            "if it reads the image"
         )
     owned = np.concatenate(channels.parts())
     if not channels.shared and len(np.unique(owned)) < len(owned):

@@ -33,6 +33,8 @@ MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
 # Of these, those that not every network has, and the networks that have them.
 KINDS = {"shortcut": "resnets", "block": "fastresnets"}
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
+# Those of every stage of training, whatever the recipe has for each of them.
+STAGE_FIELDS = ("optimizer", "schedule", "weight_decay", "bias_rate", "lookahead", "label_smoothing")
 # Those that say how a network is trained by decomposition.
 DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
 DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
@@ -63,10 +65,10 @@ class Job:
         """{name: Stage} of what is trained, in this order."""
         s, recipe = self.settings, RECIPES[self.settings.recipe]
         if self.parts is None:
-            return {"baseline": _stage(recipe.baseline, s.epochs, s.learning_rate)}
+            return {"baseline": _stage(recipe.baseline, s, s.epochs, s.learning_rate)}
         return {
-            "subnets": _stage(recipe.subnets, s.subnet_epochs, s.subnet_learning_rate),
-            "finetune": _stage(recipe.finetune, s.epochs, s.learning_rate),
+            "subnets": _stage(recipe.subnets, s, s.subnet_epochs, s.subnet_learning_rate),
+            "finetune": _stage(recipe.finetune, s, s.epochs, s.learning_rate),
         }
 
     @property
@@ -85,7 +87,9 @@ class Job:
 
     def batches(self, epoch, step=0):
         s = self.settings
-        return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step)
+        return data.training_batches(
+            self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step, s.alternate, s.padding
+        )
 
     def evaluation(self):
         share = -(-EVALUATION_BATCH // len(self.devices))
@@ -178,6 +182,11 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
             f"{len(dataset.classes)} classes: end it in one score a class"
         )
+    if settings.views > 1 and not settings.flip:
+        raise UserError(
+            f"views is {settings.views}: that mirrors test images, and the network is trained on none that are: leave "
+            "it out, or train with flip"
+        )
     if settings.batch_size % len(names):
         fits = settings.batch_size // len(names) * len(names)
         raise UserError(
@@ -197,7 +206,9 @@ def _resolved(settings, named):
         "batch_size": recipe.batch_size,
         "width": WIDTH if named else None,
         "flip": recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED,
+        "alternate": recipe.alternate,
         "crop": recipe.crop,
+        "padding": recipe.padding,
     }
     if is_decomposed:
         defaults |= {
@@ -209,9 +220,10 @@ def _resolved(settings, named):
     return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})
 
 
-def _stage(stage, epochs, learning_rate):
+def _stage(stage, settings, epochs, learning_rate):
     """A stage of the recipe as the resolved settings have it."""
-    return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate)
+    asked = {name: getattr(settings, name) for name in STAGE_FIELDS if getattr(settings, name) is not None}
+    return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate, **asked)
 
 
 def _options(model):
@@ -227,6 +239,8 @@ def _build(settings, dataset):
     options = {name: getattr(settings, name) for name in KINDS.keys() & _options(settings.model)}
     if RECIPES[settings.recipe].standardize:
         options["moments"] = data.moments(dataset.train)
+    if "whitening" in _options(settings.model):
+        options["whitening"] = data.whitening(dataset.train, options.get("moments"))
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(settings.dtype, settings.dtype))
     try:

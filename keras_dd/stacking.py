@@ -79,7 +79,6 @@ def _has_rule(layer):
     return (
         fits is not None
         and layer.activity_regularizer is None
-        and (layer.trainable or not layer.weights)
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and fits(layer)
     )
@@ -162,7 +161,10 @@ def _over_channels(layer):
 RULES = {
     layers.Conv2D: (_conv, lambda layer: layer.groups == 1 and max(layer.kernel_size) <= 3),
     layers.Dense: (_dense, _always),
-    FusedBatchNormalization: (_batch_norm, lambda layer: _over_channels(layer) and not layer.synchronized),
+    FusedBatchNormalization: (
+        _batch_norm,
+        lambda layer: _over_channels(layer) and not layer.synchronized and layer.trainable,
+    ),
     layers.Flatten: (_flatten, _always),
     layers.Concatenate: (_concatenate, _over_channels),
     layers.Activation: (_activation, _always),

@@ -52,6 +52,13 @@ class Visit:
         """Part k's channels at the (first) input and at the output."""
         return self.inputs[0].channels.part(k), self.output.channels.part(k)
 
+    @property
+    def is_of_image(self):
+        """Whether it is a frozen layer on the image's channels: all parts have it whole, with the model's weights."""
+        if self.rule.weights is None or not self.operation.weights or self.operation.trainable:
+            return False
+        return isinstance(self.output.channels, Channels) and self.output.channels.root.image
+
 
 def with_channels(operation, share, also_moved=False):
     """The share, if it has the channels last; those that a Permute or Reshape has moved only where `also_moved`."""
