@@ -70,7 +70,7 @@ class _OfStage:
     the end.  The slow weights are variables of the optimizer, so that snapshots hold them, and a network that has
     diverged gets them back too.
 
-    Source of the last two: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.3 and 3.4.
+    Source of the last two: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.4.
     """
 
     l2, bias_rate, lookahead = 0.0, 1.0, 0

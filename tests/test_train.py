@@ -180,8 +180,13 @@ def test_the_loss_takes_logits_and_probabilities(activation, nested, few):
     if activation is None:
         scores = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     right = -np.log(scores[np.arange(100), few.test.labels])
+    mean = -np.log(scores).mean(axis=1)
     loss = train.classification_loss(model)
     scores = model(few.test.images)
     assert float(loss(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
     weights = np.arange(100) < 60  # as of a batch filled up with 40 black images
     assert float(loss(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)
+    smoothed = train.classification_loss(model, 0.2)
+    right = 0.8 * right + 0.2 * mean  # a fifth of a label is shared by all classes
+    assert float(smoothed(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
+    assert float(smoothed(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)

@@ -90,7 +90,7 @@ def speednet(width=WIDTH, classes=10, image_shape=(32, 32, 3), moments=None, whi
     Raises:
         UserError: an image that is too small, or a kernel of another shape.
 
-    Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.1 and 3.2, its airbench94.
+    Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.1 to 3.3, its airbench94.
     """
     width, classes, image_shape = checked(width, classes, image_shape)
     if min(image_shape[:2]) < 9:
