@@ -83,7 +83,7 @@ def test_flip_mirrors_half_of_the_images():
 
 
 def test_alternating_sides_are_drawn_once_and_then_take_turns():
-    """Each image by itself: half of them begin mirrored, and every one of them is the other way round an epoch later."""
+    """Each image by itself: half of them begin mirrored, and each is the other way round an epoch later."""
     split = numbered(400, 2, 3, 1)
 
     def mirrored(epoch, **options):
