@@ -22,7 +22,7 @@ def walk(model, boxes, times=1):
 
     Returns:
         A list of `Visit`s in the order of computation: each names a layer and says which entries of its inputs and of
-        its output are part k's.  The image belongs to all parts whole, and so do the outputs' channels (the classes).
+        X
 
     Raises:
         UserError: names the layer that cannot be dealt to the parts, and the way out.
