@@ -8,6 +8,7 @@ from click.core import ParameterSource
 from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
 from keras_dd.config import (
     BLOCKS,
+    BOXES,
     DTYPES,
     METHODS,
     OFF_DIAGONAL,
@@ -51,6 +52,7 @@ SECTIONS = {
         setting("parts", "How many sub-networks.", metavar="K"),
         setting("grid", "Rows and columns of boxes.", unset="near square", type=Grid(), metavar="RxC"),
         setting("overlap", "Pixels that boxes share.", unset="the model's", type=int, metavar="PX"),
+        setting("boxes", "fixed, or random in each step.", among=BOXES, metavar="KIND", **RECIPE | {"type": str}),
         setting(
             "off_diagonal",
             "Weights between the parts: zeros, noise:SCALE or orthogonal:SCALE.",

@@ -39,6 +39,7 @@ SCHEDULES = ("one-cycle", "triangular", "linear", "step")
 PADDINGS = ("black", "reflect")
 # Of a test image: itself; and mirrored; and both of these shifted by a pixel along each diagonal.
 VIEWS = (1, 2, 6)
+BOXES = ("fixed", "random")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
 # Images of an evaluation batch, or a few more: replicas want equal shares.
@@ -104,7 +105,8 @@ class Stage:
     each weight is added to its gradient (L2).  `bias_rate` times the learning rate, with the same decay, is that of the
     biases of batch norm.  `lookahead` draws the weights back to their own slow average every few steps
     (`optimizer.Lookahead`).
-    `label_smoothing` is the share of an image's label that is dealt to all classes alike.
+    `label_smoothing` is the share of an image's label that is dealt to all classes alike.  `boxes` of sub-networks are
+    "fixed", or "random": of the same size, somewhere else in each step.
     """
 
     epochs: int
@@ -117,6 +119,7 @@ class Stage:
     bias_rate: float = 1.0
     lookahead: bool = False
     label_smoothing: float = 0.0
+    boxes: str = "fixed"
 
     def lasting(self, epochs: int | None) -> "Stage":
         """The same stage over another number of epochs, its drops moved in proportion."""
@@ -247,6 +250,7 @@ class Settings:
     parts: int = 4
     grid: tuple[int, int] | None = None
     overlap: int | None = None
+    boxes: str | None = None
     off_diagonal: str = "zeros"
     head_scale: float = 1.0
     reestimate: bool = True
@@ -326,6 +330,7 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "padding": PADDINGS,
+    "boxes": BOXES,
     "on_divergence": ON_DIVERGENCE,
 }
 

@@ -34,9 +34,9 @@ MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
 KINDS = {"shortcut": "resnets", "block": "fastresnets"}
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
 # Those of every stage of training, whatever the recipe has for each of them.
-STAGE_FIELDS = ("optimizer", "schedule", "weight_decay", "bias_rate", "lookahead", "label_smoothing")
+STAGE_FIELDS = ("optimizer", "schedule", "weight_decay", "bias_rate", "lookahead", "label_smoothing", "boxes")
 # Those that say how a network is trained by decomposition.
-DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
+DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "boxes", "off_diagonal", "head_scale", "reestimate")
 DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
 
 

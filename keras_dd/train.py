@@ -27,11 +27,13 @@ class Subnetworks(keras.Model):
     Args:
         parts: a `Decomposition`; copies of its networks that train faster (`fused.accelerate`) lie on the devices.
         devices: names of devices; with fewer than K, sub-networks share them in turn.
+        random_boxes: train each network on boxes of the same size that lie somewhere else in each step, the same for
+            all images of a batch: a function of the network's number and of the step.
     """
 
-    def __init__(self, parts, devices=("CPU:0",)):
+    def __init__(self, parts, devices=("CPU:0",), random_boxes=False):
         super().__init__(name="subnetworks")
-        self.boxes = parts.boxes
+        self.boxes, self.random_boxes = parts.boxes, random_boxes
         self.devices = [devices[k % len(devices)] for k in range(len(parts))]
         self.subnets, self.optimizers, self.loss_means, self.accuracies = [], [], [], []
         for k, (subnet, device) in enumerate(zip(parts, self.devices, strict=True), start=1):
@@ -78,7 +80,7 @@ class Subnetworks(keras.Model):
             subnets = [self.subnets[k] for k in group]
             with tf.device(self.devices[group[0]]):
                 with tf.GradientTape() as tape:
-                    scores = stacking.scores(subnets, [self.boxes[k].of(images) for k in group])
+                    scores = stacking.scores(subnets, [self._box(k, images) for k in group])
                     losses = [
                         self.loss_of(labels, each) + sum(subnet.losses)
                         for each, subnet in zip(scores, subnets, strict=True)
@@ -89,6 +91,17 @@ class Subnetworks(keras.Model):
                     self.loss_means[k].update_state(loss)
                     self.accuracies[k].update_state(labels, each)
         return self._logs()
+
+    def _box(self, k, images):
+        """What network k sees of the images in this step of its training."""
+        if not self.random_boxes:
+            return self.boxes[k].of(images)
+        height, width = self.boxes[k].height, self.boxes[k].width
+        places = images.shape[1] - height + 1, images.shape[2] - width + 1
+        drawn = tf.random.stateless_uniform([2], [k, tf.cast(self.optimizers[k].iterations, tf.int32)])
+        top, left = tf.unstack(tf.cast(drawn * places, tf.int32))
+        seen = images[:, top : top + height, left : left + width]
+        return tf.ensure_shape(seen, (None, height, width, None))
 
     def test_step(self, data):
         images, labels, weights = data
@@ -136,7 +149,7 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
     Returns:
         A new `Decomposition` of trained networks.
     """
-    model = Subnetworks(parts, devices)
+    model = Subnetworks(parts, devices, stage.boxes == "random")
     model.compile(lambda: make(stage, steps_per_epoch), stage.label_smoothing)
     _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     trained = []

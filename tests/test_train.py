@@ -1,11 +1,13 @@
 """train.py and recorder.py: sub-networks at once, the full network, the clock."""
 
+import dataclasses
 import time
 
 import keras
 import numpy as np
 import pytest
 import support
+import tensorflow as tf
 
 from keras_dd import data, train
 from keras_dd.config import Stage
@@ -77,6 +79,31 @@ def test_each_part_sees_its_own_box(parts, together, few):
     noisy = train_together(parts, noisy)
     assert support.weights_differ(together[0], noisy[0]) == 0
     assert all(support.weights_differ(together[k], noisy[k]) > 1e-2 for k in (1, 2, 3))
+
+
+def test_random_boxes_are_windows_of_the_image_in_other_places_each_step(parts, few):
+    model = train.Subnetworks(parts, random_boxes=True)
+    model.compile(lambda: keras.optimizers.SGD(0.1))
+    images, places = np.arange(2 * 32 * 32).reshape(2, 32, 32, 1), set()
+    for step in range(12):
+        for k, optimizer in enumerate(model.optimizers):
+            optimizer.iterations.assign(step)
+            seen = model._box(k, tf.constant(images))
+            assert seen.shape == (2, 20, 20, 1)
+            top, left = divmod(int(seen[0, 0, 0, 0]), 32)
+            np.testing.assert_array_equal(seen, images[:, top : top + 20, left : left + 20])
+            np.testing.assert_array_equal(seen, model._box(k, tf.constant(images)))  # as when a run goes on
+            places.add((top, left))
+    assert len(places) > 30 and {min(top for top, _ in places), max(left for _, left in places)} == {0, 12}
+    before = parts[0].get_weights()
+    stage = Stage(epochs=1, learning_rate=1e-2, boxes="random")
+    networks = [train.fit_subnets(parts, s, feed(few), STEPS, None, ("CPU:0",), []) for s in (stage, _fixed(stage))]
+    assert support.weights_differ(networks[0][0], networks[1][0]) > 1e-3
+    assert all(np.array_equal(*pair) for pair in zip(before, parts[0].get_weights(), strict=True))
+
+
+def _fixed(stage):
+    return dataclasses.replace(stage, boxes="fixed")
 
 
 def test_subnetworks_learn_under_fit():
