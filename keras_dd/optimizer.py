@@ -80,9 +80,10 @@ class _OfStage:
             return
         super().build(variables)
         self.rates = [self.bias_rate if variable.name == "beta" else 1.0 for variable in variables]
-        self.slow = self.add_optimizer_variables(variables, "slow") if self.lookahead else []
-        for slow, variable in zip(self.slow, variables if self.lookahead else [], strict=True):
-            slow.assign(variable)
+        if self.lookahead:
+            self.slow = self.add_optimizer_variables(variables, "slow")
+            for slow, variable in zip(self.slow, variables, strict=True):
+                slow.assign(variable)
 
     def update_step(self, gradient, variable, learning_rate):
         number = self._get_variable_index(variable)
