@@ -101,7 +101,7 @@ class _OfStage:
     def _look_ahead(self, variable, slow):
         step = ops.cast(self.iterations + 1, "float32")
         is_due = ops.logical_or(ops.equal(step % LOOKAHEAD_STEPS, 0), ops.equal(step, self.lookahead))
-        decay = LOOKAHEAD_DECAY**LOOKAHEAD_STEPS * (step / self.lookahead) ** 3
+        decay = ops.cast(LOOKAHEAD_DECAY**LOOKAHEAD_STEPS * (step / self.lookahead) ** 3, variable.dtype)
         fast = ops.convert_to_tensor(variable)
         mixed = decay * slow + (1 - decay) * fast
         self.assign(slow, ops.where(is_due, mixed, slow))
@@ -123,6 +123,7 @@ class _Orthogonal(keras.optimizers.SGD):
         if not is_filters(variable):
             super().update_step(gradient, variable, OTHERS_RATE * learning_rate)
             return
+        gradient, learning_rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
         average = self.momentums[self._get_variable_index(variable)]
         self.assign(average, MUON_MOMENTUM * average + gradient)
         matrix = ops.reshape(gradient + MUON_MOMENTUM * average, (-1, variable.shape[-1]))

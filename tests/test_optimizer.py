@@ -108,11 +108,11 @@ def test_biases_of_batch_norm_have_a_rate_of_their_own_and_the_same_decay(rng):
 
 @pytest.mark.parametrize("steps", [10, 12])
 def test_lookahead_draws_weights_back_every_fifth_step_and_at_the_end(steps, rng):
-    start, gradients = rng.normal(size=3), rng.normal(size=(1, steps, 3))
+    start, gradients = rng.normal(size=3).astype("float32"), rng.normal(size=(1, steps, 3))
     stage = Stage(1, 0.1, "step", optimizer="sgd", momentum=0.5)
     plain, _ = stepped(stage, steps, [keras.Variable(start)], gradients)
     values, made = stepped(dataclasses.replace(stage, lookahead=True), steps, [keras.Variable(start)], gradients)
-    slow = fast = start.astype("float32")
+    slow = fast = start
     velocity = 0
     for step, gradient in enumerate(gradients[0], start=1):
         velocity = 0.5 * velocity - 0.1 * gradient
@@ -129,7 +129,7 @@ def test_lookahead_draws_weights_back_every_fifth_step_and_at_the_end(steps, rng
 @pytest.mark.parametrize("shape", [(3, 3, 4, 8), (1, 1, 4, 8)])
 def test_muon_makes_the_steps_of_kernels_orthogonal(shape, rng):
     """By the singular values of their gradients; a kernel keeps its size, other weights have Nesterov's steps."""
-    kernel, bias = rng.normal(size=shape), rng.normal(size=8)
+    kernel, bias = (rng.normal(size=size).astype("float32") for size in (shape, 8))
     gradients = rng.normal(size=(2, *shape)), rng.normal(size=(2, 8))
     stage = Stage(1, 0.02, "step", optimizer="muon", weight_decay=0.3)
     values, _ = stepped(stage, 2, [keras.Variable(kernel), keras.Variable(bias)], gradients)

@@ -53,7 +53,9 @@ def test_a_job_whitens_what_its_network_sees(few):
         job = prepare(Settings(model="speednet", width=4, recipe=recipe, batch_size=64), dataset=few)
         whitened = keras.Model(job.model.input, job.model.get_layer("whiten").output)
         found = second_moments(scores(whitened, few.train.images).reshape(-1, 8)[:, :4])
-        np.testing.assert_allclose(found, np.eye(4), atol=0.03)
+        sizes = np.diag(found)  # the last one is that of hardly anything: the digits are drawn from 8x8 pixels
+        np.testing.assert_allclose(found, np.diag(sizes), atol=1e-4)
+        assert (sizes[:3] > 0.9).all() and (sizes < 1.001).all()
         assert not job.model.get_layer("whiten").trainable
 
 
@@ -141,15 +143,7 @@ def test_it_is_widened(rng):
 
 def test_its_recipe_trains_it_and_any_keras_can_load_it(few, tmp_path):
     """All tricks at once; the accuracy over views stands beside the plain one, and the file has nothing of ours."""
-    asked = {
-        "width": 4,
-        "parts": 2,
-        "recipe": "speed",
-        "batch_size": 32,
-        "subnet_epochs": 1,
-        "epochs": 4,
-        "subnet_learning_rate": 0.05,
-    }
+    asked = {"method": "conventional", "width": 4, "recipe": "speed", "batch_size": 32, "epochs": 4}
     asked |= {"flip": True, "views": 6, "learning_rate": 0.05}
     result = keras_dd.fit("speednet", few, **asked, run_dir=str(tmp_path / "run"))
     written = result.report
