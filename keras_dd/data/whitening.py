@@ -31,7 +31,7 @@ def whitening(split, moments=None):
     height, width, channels = split.image_shape
     rows = np.arange(0, len(split), max(1, len(split) // REESTIMATION_IMAGES))
     total = 0  # of whole numbers, so that it does not depend on the order of the sums: a run that goes on has the same
-    at_once = max(1, PIXELS // (height * width))
+    at_once = max(1, PIXELS // (SIZE**2 * height * width))
     for start in range(0, len(rows), at_once):
         images, _ = split.batch(tf.constant(rows[start : start + at_once]))
         patches = np.lib.stride_tricks.sliding_window_view(images.numpy(), (SIZE, SIZE), axis=(1, 2))
