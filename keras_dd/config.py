@@ -103,8 +103,7 @@ class Stage:
     23 %, then down to 7 % of it) or "linear" (from the rate down to zero).
     `optimizer` is "adam", "sgd" (with Nesterov's `momentum`) or "muon" (see `optimizer.Muon`); `weight_decay` times
     each weight is added to its gradient (L2).  `bias_rate` times the learning rate, with the same decay, is that of the
-    biases of batch norm.  `lookahead` draws the weights back to their own slow average every few steps
-    (`optimizer.Lookahead`).
+    biases of batch norm.  `lookahead` draws the weights back to their own slow average every few steps.
     `label_smoothing` is the share of an image's label that is dealt to all classes alike.  `boxes` of sub-networks are
     "fixed", or "random": of the same size, somewhere else in each step.
     """

@@ -87,9 +87,8 @@ class Job:
 
     def batches(self, epoch, step=0):
         s = self.settings
-        return data.training_batches(
-            self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step, s.alternate, s.padding
-        )
+        augmentation = {name: getattr(s, name) for name in ("flip", "alternate", "crop", "padding")}
+        return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, first_step=step, **augmentation)
 
     def evaluation(self):
         share = -(-EVALUATION_BATCH // len(self.devices))
@@ -187,6 +186,10 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"views is {settings.views}: that mirrors test images, and the network is trained on none that are: leave "
             "it out, or train with flip"
         )
+    for name, idle, needed in ("alternate", False, "flip"), ("padding", "black", "crop"):
+        value = getattr(settings, name)
+        if value != idle and not getattr(settings, needed):
+            raise UserError(f"{name} {value} changes nothing without {needed}: leave it out, or set {needed} too")
     if settings.batch_size % len(names):
         fits = settings.batch_size // len(names) * len(names)
         raise UserError(
@@ -200,15 +203,20 @@ def _resolved(settings, named):
     recipe = RECIPES[settings.recipe]
     is_decomposed = settings.method == "decomposition"
     last = recipe.finetune if is_decomposed else recipe.baseline
+    flip, crop = settings.flip, settings.crop
+    if flip is None:
+        flip = recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED
+    if crop is None:
+        crop = recipe.crop
     defaults = {
         "epochs": last.epochs,
         "learning_rate": last.learning_rate,
         "batch_size": recipe.batch_size,
         "width": WIDTH if named else None,
-        "flip": recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED,
-        "alternate": recipe.alternate,
-        "crop": recipe.crop,
-        "padding": recipe.padding,
+        "flip": flip,
+        "alternate": recipe.alternate and flip,
+        "crop": crop,
+        "padding": recipe.padding if crop else "black",
     }
     if is_decomposed:
         defaults |= {

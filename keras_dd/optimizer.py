@@ -67,8 +67,8 @@ class _OfStage:
 
     With `lookahead`, the number of steps of the stage, each weight w has a slow twin s, at first its equal.  Every
     fifth step and the last one, s = w = d s + (1 - d) w, with d = 0.95^5 (step / steps)^3: fast at first, averaged at
-    the end.  The slow weights are variables of the optimizer, so that snapshots hold them, and a network that has
-    diverged gets them back too.
+    the end.  (As published the stage ends in s as it was at the last fifth step, which leaves the rest out.)  The slow
+    weights are variables of the optimizer, so that snapshots hold them, and a network that has diverged gets them back.
 
     Source of the last two: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.4.
     """

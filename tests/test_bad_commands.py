@@ -56,6 +56,8 @@ COMMANDS = [
     ("fit --boxes wandering", "unknown boxes 'wandering': Choose one of fixed, random."),
     ("fit --method conventional --boxes random", "boxes 'random' is for training by decomposition: leave it out"),
     ("fit --padding mirror", "unknown padding 'mirror': Choose one of black, reflect."),
+    ("fit --padding reflect", "padding reflect changes nothing without crop: leave it out, or set crop too"),
+    ("fit --alternate", "alternate True changes nothing without flip: leave it out, or set flip too"),
     ("fit --weight-decay -1", "weight_decay is -1.0: it must be at least 0"),
     ("fit --bias-rate 0.5", "bias_rate is 0.5: it must be at least 1"),
     ("fit --label-smoothing 1", "label_smoothing is 1.0: it must be at least 0 and below 1"),

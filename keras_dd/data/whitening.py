@@ -16,7 +16,7 @@ def whitening(split, moments=None):
 
     They are the eigenvectors of E[p p^T] over all patches p of some 5,000 images, the one of the largest eigenvalue v
     first, each divided by sqrt(v + 0.0005) so that what hardly ever varies is not blown up, and the negatives of all of
-    them, for an activation that cuts off one side.
+    them, for an activation that cuts off one side.  An eigenvector has no sign: the first entry of ours is positive.
 
     Args:
         split: the training images, a `Split` or a `Stream`.
@@ -41,6 +41,7 @@ def whitening(split, moments=None):
     scale, offset = _affine(moments, channels)
     affine = np.hstack([np.diag(np.tile(scale, SIZE**2)), np.tile(offset, SIZE**2)[:, None]])
     values, vectors = np.linalg.eigh(affine @ (total / total[-1, -1]) @ affine.T)
+    vectors = np.where(vectors[0] < 0, -vectors, vectors)  # libraries differ in signs, runs that go on must not
     filters = (vectors / np.sqrt(np.maximum(values, 0) + EPSILON))[:, ::-1].reshape(SIZE, SIZE, channels, -1)
     return np.concatenate([filters, -filters], axis=-1).astype(np.float32)
 

@@ -13,7 +13,7 @@ from keras_dd.shares import Channels, Share, Window
 class Placement(NamedTuple):
     """`full_weight[full]` is `part_weight[part]`; both are numpy indices.
 
-    At the head, where every part has all output channels, `averaged` weights are divided by the number of parts.
+    Where every part has all output channels, as at the head, `averaged` weights are divided by the number of parts.
     `sums` marks a kernel that is multiplied with the input's channels and summed over them, along its axis -2.
     """
 
