@@ -64,7 +64,6 @@ COMMANDS = [
     ("fit --views 3", "views is 3: it must be one of 1, 2, 6"),
     ("fit --views two", "'two' is not a valid integer"),
     ("fit --views 2", "views is 2: that mirrors test images, and the network is trained on none that are: leave"),
-    ("fit --model speednet --image-size 8", "image_size 8 is for images from files"),
     ("fit --recipe speed --batch-size 2000", "batch_size 2000 is more than the 1437 training images"),
     ("fit --dataset digit", "did you mean 'digits'?"),
     ("fit --model resnet", "unknown model 'resnet'"),

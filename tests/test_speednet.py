@@ -7,10 +7,10 @@ import support
 from conftest import assert_mean, images_for, on_whole_images, randomize, scores
 
 import keras_dd
-from keras_dd import compose, data, decompose
+from keras_dd import compose, data, decompose, featuremaps
 from keras_dd.config import Settings, UserError
 from keras_dd.evaluation import accuracies
-from keras_dd.job import prepare
+from keras_dd.job import Job, prepare
 from keras_dd.models import speednet
 from keras_dd.models.speednet import PartialIdentity
 from keras_dd.userfiles import load_model
@@ -108,6 +108,13 @@ def test_all_parts_have_the_frozen_layer_whole_and_compose_exactly(apart, rng):
     assert parts[0].get_layer("group1_1_conv").kernel.shape == (3, 3, 24, 2)
     whole = on_whole_images(parts, lambda: speednet(2, 7, SHAPE))
     assert_mean(composed, whole, images_for(full, rng))
+
+
+def test_feature_maps_are_those_of_the_first_layer_that_parts_share_out(apart):
+    full, parts = apart
+    job = Job(Settings(), dataset=None, model=full, parts=parts, devices=())
+    networks = featuremaps.Networks(job, parts, composed=full, finetuned=full, random=full)
+    assert featuremaps.first_convolution(networks).name == "group1_1_conv"
 
 
 def test_frozen_layers_behind_one_another_belong_to_the_image_too(rng):
