@@ -28,7 +28,7 @@ class Subnetworks(keras.Model):
         parts: a `Decomposition`; copies of its networks that train faster (`fused.accelerate`) lie on the devices.
         devices: names of devices; with fewer than K, sub-networks share them in turn.
         random_boxes: train each network on boxes of the same size that lie somewhere else in each step, the same for
-            all images of a batch: a function of the network's number and of the step.
+            all images of a batch: a function of the network's own box and of the step, so that it sees the same alone.
     """
 
     def __init__(self, parts, devices=("CPU:0",), random_boxes=False):
@@ -96,9 +96,10 @@ class Subnetworks(keras.Model):
         """What network k sees of the images in this step of its training."""
         if not self.random_boxes:
             return self.boxes[k].of(images)
-        height, width = self.boxes[k].height, self.boxes[k].width
+        box, step = self.boxes[k], tf.cast(self.optimizers[k].iterations, tf.int32)
+        height, width = box.height, box.width
         places = images.shape[1] - height + 1, images.shape[2] - width + 1
-        drawn = tf.random.stateless_uniform([2], [k, tf.cast(self.optimizers[k].iterations, tf.int32)])
+        drawn = tf.random.stateless_uniform([2], [box.top * images.shape[2] + box.left, step])
         top, left = tf.unstack(tf.cast(drawn * places, tf.int32))
         seen = images[:, top : top + height, left : left + width]
         return tf.ensure_shape(seen, (None, height, width, None))
