@@ -30,8 +30,8 @@ def decompose(model, parts=4, overlap=None, grid=None):
 
     Every hidden width is divided by `parts`, in parts of nearly equal width where it is no multiple of them; the head
     keeps its classes.  The sub-networks have fresh weights and the layer names of `model`, which is not changed.
-    Frozen layers before the first one that is trained belong to the image: all sub-networks have them whole, with the
-    weights of `model`.
+    Frozen convolutions that read the image, and frozen normalisations behind them, belong to the image: all
+    sub-networks have them whole, with the weights of `model`.
 
     Args:
         model: a functional `keras.Model` from images (H, W, C) to class scores; its layers are those of

@@ -140,6 +140,14 @@ def test_frozen_layers_behind_one_another_belong_to_the_image_too(rng):
     assert_mean(composed, on_whole_images(parts, lambda: build(2)), images_for(full, rng) / 255)
 
 
+def test_frozen_weights_for_positions_are_no_part_of_the_image():
+    image = keras.Input(SHAPE)
+    x = keras.layers.PReLU(trainable=False, name="slopes")(image)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    with pytest.raises(UserError, match="'slopes' .* has weights for channels that belong to all parts"):
+        decompose(keras.Model(image, keras.layers.Dense(5)(x)), 2, overlap=4)
+
+
 def test_it_is_widened(rng):
     narrow = randomize(speednet(2, 7, SHAPE), rng)
     images = images_for(narrow, rng)

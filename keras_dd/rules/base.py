@@ -57,7 +57,10 @@ class Visit:
         """Whether it is a frozen layer on the image's channels: all parts have it whole, with the model's weights."""
         if self.rule.weights is None or not self.operation.weights or self.operation.trainable:
             return False
-        return isinstance(self.output.channels, Channels) and self.output.channels.root.image
+        channels = self.output.channels
+        if not isinstance(channels, Channels) or not channels.root.image:
+            return False
+        return all(place.part is ... for place in self.rule.weights(self, 0))  # a PReLU has weights for positions
 
 
 def with_channels(operation, share, also_moved=False):
