@@ -158,7 +158,7 @@ def test_it_is_widened(rng):
 
 def test_its_recipe_trains_it_and_any_keras_can_load_it(few, tmp_path):
     """All tricks at once; the accuracy over views stands beside the plain one, and the file has nothing of ours."""
-    asked = {"method": "conventional", "width": 4, "recipe": "speed", "batch_size": 32, "epochs": 4}
+    asked = {"method": "conventional", "width": 4, "recipe": "speed", "batch_size": 32, "epochs": 8}
     asked |= {"flip": True, "views": 6, "learning_rate": 0.3}
     result = keras_dd.fit("speednet", few, **asked, run_dir=str(tmp_path / "run"))
     written = result.report
