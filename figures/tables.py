@@ -40,17 +40,20 @@ def comparisons():
     """The verdict of each committed comparison, and one row for each of its baselines."""
     verdicts = []
     lines = [
-        "| campaign, seeds | baseline | ours, % | its, % | points, one device | linked | no link | FLOPs |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| campaign, seeds | baseline | ours, % | its, % | ours, s | its, s | points, one device | linked | no link "
+        "| FLOPs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for path in sorted(FIGURES.glob("*/comparison.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
         name = f"[{path.parent.name}](figures/{path.parent.name}/comparison.md)"
         verdicts += [f"- {name}: {sentence}" for sentence in found["verdict"]]
         for baseline, clocks in found["against"].items():
-            ends = [_spread(found["arms"][arm]["final_accuracy"]) for arm in ("decomposed", baseline)]
+            arms = [found["arms"][arm] for arm in ("decomposed", baseline)]
+            ends = [_spread(arm["final_accuracy"]) for arm in arms]
+            seconds = [f"{statistics.mean(arm['seconds']):.0f}" for arm in arms]
             gains = [verdict.points(each["summary"]["difference"]) for each in clocks.values()]
-            lines.append("| " + " | ".join([f"{name}, {found['seeds']}", baseline, *ends, *gains]) + " |")
+            lines.append("| " + " | ".join([f"{name}, {found['seeds']}", baseline, *ends, *seconds, *gains]) + " |")
     return "\n".join([*verdicts, "", *lines])
 
 

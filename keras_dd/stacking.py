@@ -79,7 +79,6 @@ def _has_rule(layer):
     return (
         fits is not None
         and layer.activity_regularizer is None
-        and (layer.trainable or not layer.weights)
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and fits(layer)
     )
@@ -164,7 +163,7 @@ RULES = {
     layers.Dense: (_dense, _always),
     FusedBatchNormalization: (
         _batch_norm,
-        lambda layer: _over_channels(layer) and not (layer.synchronized or layer.renorm),
+        lambda layer: _over_channels(layer) and layer.trainable and not (layer.synchronized or layer.renorm),
     ),
     layers.Flatten: (_flatten, _always),
     layers.Concatenate: (_concatenate, _over_channels),

@@ -20,7 +20,8 @@ from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop, Terminated
 
 EPOCHS, STEPS = 3, 4
-STAGE = Stage(EPOCHS, learning_rate=1e-2)
+# With slow weights of its own, which Lookahead has after 5, 10 and 12 steps.
+STAGE = Stage(EPOCHS, learning_rate=1e-2, lookahead=True, bias_rate=4.0, label_smoothing=0.1, boxes="random")
 
 
 class Reached(keras.callbacks.Callback):
