@@ -69,11 +69,12 @@ def verify(context, names):
     from keras_dd.zoo import models
     from keras_dd.zoo.verifying import verify
 
-    is_sound = True
-    for name in names or models():
+    is_sound, names = True, names or models()
+    width = max(map(len, names), default=0)
+    for name in names:
         state, what = verify(name)
         is_sound &= state != "damaged"
-        click.echo(f"{click.style(f'{state:14}', fg=COLOURS[state])} {name}  {what}")
+        click.echo(f"{click.style(f'{state:14}', fg=COLOURS[state])} {name:{width}}  {what}")
     context.exit(0 if is_sound else 1)
 
 

@@ -8,6 +8,7 @@ builders of the same depth and width (16 channels first), with the shortcuts tha
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from keras_dd import cost, models, zoo
 from keras_dd.report import COLOURS
@@ -55,6 +56,9 @@ def draw(cards, path):
             _name_networks(axes, [(sizes[place], a, name) for each in theirs.values() for sizes, a, name in each])
             axes.set(xscale="log", xlabel=AXES[place], ylabel=f"accuracy, {dataset} test split")
             axes.margins(x=0.2, y=0.15)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(EngFormatter())
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
             axes.spines[["top", "right"]].set_visible(False)
         row[0].legend(frameon=False, fontsize=7, loc="best")

@@ -109,15 +109,18 @@ def copy(model, make=again):
     """
     clone = keras.models.clone_model(model, clone_function=make, recursive=True)
     clone.set_weights(model.get_weights())
-    for state, seed in zip(seeds(clone), seeds(model), strict=True):
-        state.assign(seed)
+    layers = operations(clone)
+    for name, layer in operations(model).items():
+        # `make` may give a layer that draws nothing: Dropout at a rate of 0 has no seeds.
+        for state, seed in zip(seeds(layers[name]), seeds(layer), strict=False):
+            state.assign(seed)
     settle(clone)
     return clone
 
 
-def seeds(model):
-    """The states of the random layers of a model (Dropout), as variables that are no weights of it."""
-    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+def seeds(layer):
+    """The states of what is random in a layer or a model (Dropout), as variables that are no weights of it."""
+    return [variable for variable in getattr(layer, "variables", ()) if variable.name == "seed_generator_state"]
 
 
 def settle(model):

@@ -1,6 +1,7 @@
 """How long runs take on this machine, from a few steps of each kind of training, and what they take in memory."""
 
 import dataclasses
+import statistics
 import time
 
 import keras
@@ -11,9 +12,10 @@ from keras_dd.config import EVALUATION_BATCH, RECIPES
 from keras_dd.decomposition import Decomposition
 from keras_dd.job import prepare
 
-# Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.  The fastest
-# round counts: what else a machine does only ever adds.
-STEPS, ROUNDS, EVALUATIONS = 8, 5, 2
+# Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.  The median
+# round counts, for a run meets what else the machine does as well, and rounds are long, for the batches made ready
+# while the one before is evaluated are a gift that an epoch hardly notices.
+STEPS, ROUNDS, EVALUATIONS = 24, 4, 2
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -74,7 +76,8 @@ def _timed(job, fit, networks, each):
     images = len(getattr(job.dataset, job.evaluated_on))
     evaluation = job.evaluation().take(EVALUATIONS)
     fit(networks, stage, job.batches, STEPS, evaluation, job.devices, [clock])
-    step, evaluated = min(clock.training[1:]) / STEPS, min(clock.evaluation[1:])
+    step, evaluated = (statistics.median(each[1:]) for each in (clock.training, clock.evaluation))
+    step /= STEPS
     return {
         "step": step,
         "evaluation": evaluated * max(1, images / (EVALUATIONS * EVALUATION_BATCH)),

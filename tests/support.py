@@ -11,8 +11,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
+import keras_dd
 from keras_dd import data
 
 HERE = Path(__file__).parent
@@ -40,6 +42,11 @@ def network(width=8, norm=True, activation=None, image_shape=(32, 32, 1), classe
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same", activation="relu", name="conv2")(x)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(classes, activation=activation, name="head")(x), name="mine")
+
+
+def untrained(model, dataset, run_dir, parts=2):
+    """A run of no epochs: all stages, in a second or two."""
+    return keras_dd.fit(model, dataset, parts=parts, overlap=8, subnet_epochs=0, epochs=0, run_dir=str(run_dir))
 
 
 def put_archive(data_dir, name, files):
@@ -78,3 +85,17 @@ def start(*command, out, **environment):
 def read(out):
     """What a process of `start` wrote: (stdout, stderr)."""
     return Path(f"{out}.stdout").read_text(), Path(f"{out}.stderr").read_text()
+
+
+def gap(first, second):
+    """The largest difference between two lists of networks."""
+    return max(weights_differ(a, b) for a, b in zip(first, second, strict=True))
+
+
+# What travels.
+
+
+def assert_alike(first, second):
+    """The rows of two histories are the same but for their seconds, and an image or two."""
+    for row, other in zip(first, second, strict=True):
+        assert row == pytest.approx(other | {"seconds": row["seconds"]}, abs=0.02)

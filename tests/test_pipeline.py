@@ -12,7 +12,7 @@ import pytest
 import support
 
 import keras_dd
-from keras_dd import data, devices, job, models, outcome, pipeline, report, rundir, train
+from keras_dd import data, models, rundir
 from keras_dd.config import Settings, UserError
 
 FILES = {
@@ -44,11 +44,6 @@ def run(tmp_path_factory):
     """The main job: Fig. 1's network, half as wide, on all digits."""
     where = tmp_path_factory.mktemp("main") / "deep" / "run"
     return keras_dd.fit("cnn", "digits", width=8, subnet_epochs=2, epochs=2, seed=5, run_dir=str(where))
-
-
-def untrained(model, dataset, run_dir, parts=2):
-    """A run of no epochs: all stages, in a second or two."""
-    return keras_dd.fit(model, dataset, parts=parts, overlap=8, subnet_epochs=0, epochs=0, run_dir=str(run_dir))
 
 
 def test_a_run_leaves_everything_behind(run):
@@ -142,7 +137,7 @@ def test_no_epochs_at_all(few, tmp_path):
     """Composing untrained sub-networks, and no fine-tuning."""
     network = support.network()
     before = network.get_weights()
-    result = untrained(network, few, tmp_path / "run")
+    result = support.untrained(network, few, tmp_path / "run")
     assert {path.name for path in result.run_dir.iterdir()} == FILES | subnets(2)
     assert result.history == []
     assert result.report["final_accuracy"] == result.report["recalibrated_accuracy"]
@@ -208,18 +203,6 @@ def test_batch_norm_is_left_alone_and_the_head_scaled_if_asked_for(few, tmp_path
     assert "| + re-estimated BN | 0–31 | 0–31 | – |" in (result.run_dir / "report.md").read_text()
 
 
-def test_the_rates_and_the_images_that_are_asked_for(few):
-    settings = {"model": "cnn", "width": 4, "parts": 2, "subnet_learning_rate": 0.1, "train_images": 100}
-    prepared = job.prepare(Settings(**settings), dataset=few)
-    assert {name: stage.learning_rate for name, stage in prepared.stages.items()} == {"subnets": 0.1, "finetune": 5e-3}
-    assert np.bincount(prepared.dataset.train.labels).min() >= 9 and len(prepared.dataset.train) == 100
-    other = job.prepare(Settings(**settings, seed=1), dataset=few)
-    assert other.dataset.train.mark != prepared.dataset.train.mark
-    assert prepared.settings.subnet_learning_rate == 0.1 and prepared.settings.learning_rate == 5e-3
-    paper = job.prepare(Settings(width=4, method="conventional", recipe="paper", epochs=16), dataset=few)
-    assert dataclasses.astuple(paper.stages["baseline"])[:4] == (16, 1e-3, "step", (8, 12))
-
-
 def test_bfloat16(few, tmp_path):
     settings = {"width": 4, "parts": 1, "subnet_epochs": 1, "epochs": 1, "dtype": "bfloat16"}
     result = keras_dd.fit("cnn", few, **settings, run_dir=str(tmp_path / "run"))
@@ -230,14 +213,6 @@ def test_bfloat16(few, tmp_path):
     assert keras.config.dtype_policy().name == "float32"  # of your own next network
     loaded = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert loaded.get_layer("conv1").compute_dtype == "bfloat16"
-
-
-@pytest.mark.parametrize(("flags", "dtype"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "bfloat16")])
-def test_the_dtype_that_is_fastest_here(flags, dtype, few, monkeypatch):
-    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
-    prepared = job.prepare(Settings(width=4, parts=1, dtype="auto"), dataset=few)
-    assert prepared.settings.dtype == dtype  # as config.json tells it
-    assert prepared.model.get_layer("conv1").compute_dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -273,43 +248,16 @@ def test_a_mistake_leaves_nothing_behind(model, settings, message, few, tmp_path
 def test_a_model_from_a_file_is_trained(few, tmp_path):
     mine = support.network()
     mine.save(tmp_path / "mine.keras")
-    result = untrained(str(tmp_path / "mine.keras"), few, tmp_path / "run")
+    result = support.untrained(str(tmp_path / "mine.keras"), few, tmp_path / "run")
     assert result.report["parameters"]["full"] == mine.count_params()
     assert (tmp_path / "run" / "report.md").read_text().startswith("# mine on few digits, 2 parts")
     card = json.loads((tmp_path / "run" / "model.json").read_text())
     assert card["classes"] == list("0123456789") and card["image_shape"] == [32, 32, 1]
 
 
-def two_inputs():
-    images = [keras.Input((32, 32, 1)) for _ in range(2)]
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()(images))
-    return keras.Model(images, keras.layers.Dense(10)(x), name="two")
-
-
-def two_heads():
-    body = support.network()
-    return keras.Model(body.input, [body.output, keras.layers.Dense(3)(body.layers[-2].output)], name="heads")
-
-
-@pytest.mark.parametrize(
-    ("build", "said"),
-    [
-        (two_inputs, r"'two' has inputs \(32, 32, 1\), \(32, 32, 1\): it must have one"),
-        (two_heads, r"'heads' gives \(10,\), \(3,\) but .* has 10 classes: end it in one score a class"),
-    ],
-)
-def test_two_inputs_or_heads_in_a_file_are_refused_in_one_line(build, said, few, tmp_path):
-    build().save(tmp_path / "mine.keras")
-    with pytest.raises(UserError, match=said) as error:
-        keras_dd.fit(str(tmp_path / "mine.keras"), few)
-    assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="width is for a model that is asked for by name"):
-        keras_dd.fit(str(tmp_path / "mine.keras"), few, width=8)
-
-
 def test_a_hundred_classes_are_counted_among_the_best_five_too(few, tmp_path):
     many = dataclasses.replace(few, classes=tuple(map(str, range(21))))
-    written = untrained(support.network(classes=21), many, tmp_path / "run").report
+    written = support.untrained(support.network(classes=21), many, tmp_path / "run").report
     assert len(written["subnet_top5_accuracy"]) == 2
     for network in ("composed", "recalibrated", "final"):
         assert written[f"{network}_accuracy"] <= written[f"{network}_top5_accuracy"] <= 1
@@ -327,86 +275,9 @@ def test_runs_get_a_directory_of_their_own(tmp_path, monkeypatch):
 def test_a_directory_in_use_is_refused(few, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):
-        untrained(support.network(), few, tmp_path)
+        support.untrained(support.network(), few, tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
-        untrained(support.network(), few, tmp_path / "notes.txt" / "run")
+        support.untrained(support.network(), few, tmp_path / "notes.txt" / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     (tmp_path / "empty").mkdir()
     assert rundir.create(Settings(run_dir=str(tmp_path / "empty")), "a test") == tmp_path / "empty"
-
-
-def fails(error):
-    def fail(*args, **kwargs):
-        raise error
-
-    return fail
-
-
-def test_a_failure_is_reported_and_told(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "compose", fails(ZeroDivisionError("boom")))
-    with pytest.raises(ZeroDivisionError, match="boom") as failure:
-        untrained(support.network(), few, tmp_path / "run")
-    assert str(tmp_path / "run") in failure.value.__notes__[0]
-    written = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert written["interrupted"] == "compose" and len(written["subnet_accuracy"]) == 2
-    assert "composed_accuracy" not in written
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= subnets(2)
-
-
-def test_a_report_that_fails_too_does_not_hide_the_failure(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", fails(OSError(28, "No space left on device")))
-    monkeypatch.setattr(train, "fit_subnets", fails(ZeroDivisionError("boom")))
-    with pytest.raises(ZeroDivisionError, match="boom") as failure:
-        untrained(support.network(), few, tmp_path / "run")
-    assert re.search("without a report .*No space left", failure.value.__notes__[0])
-
-
-def test_nor_does_it_hide_an_interruption(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", fails(KeyboardInterrupt))  # Ctrl-C again
-    monkeypatch.setattr(train, "fit_subnets", fails(KeyboardInterrupt))
-    with pytest.raises(outcome.Interrupted, match="interrupted in stage 'subnets'.*without a report"):
-        untrained(support.network(), few, tmp_path / "run")
-
-
-def test_a_report_that_cannot_be_written_is_a_failure(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", fails(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
-        untrained(support.network(norm=False), few, tmp_path / "run", parts=2)
-    assert (tmp_path / "run" / "model.keras").is_file()
-
-
-def test_evaluation_batches_can_be_shared_equally(few):
-    prepared = job.prepare(dataclasses.replace(Settings(model="mine"), overlap=8), support.network(), few)
-    for count in (1, 3, 8):
-        shared = dataclasses.replace(prepared, devices=tuple(f"GPU:{i}" for i in range(count)))
-        assert shared.evaluation().element_spec[0].shape[0] % count == 0
-
-
-def test_batches_of_the_stages_differ(few):
-    """Fine-tuning goes on in the order of images where the sub-networks stopped."""
-    prepared = job.prepare(dataclasses.replace(Settings(model="mine"), overlap=8), support.network(), few)
-    first, second = (next(iter(prepared.batches(epoch)))[1].numpy() for epoch in (0, 8))
-    assert not np.array_equal(first, second)
-    assert np.array_equal(first, next(iter(prepared.batches(0)))[1])
-
-
-def test_the_seed_decides_everything_random(few):
-    """Initial weights of the network and of its parts, and the order of the images."""
-
-    def drawn(seed):
-        prepared = job.prepare(Settings(model="cnn", width=4, seed=seed), dataset=few)
-        networks = [prepared.model.get_weights()[0], *(part.get_weights()[0] for part in prepared.parts)]
-        return [*networks, next(iter(prepared.batches(0)))[1].numpy()]
-
-    first, again, other = drawn(0), drawn(0), drawn(1)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-def test_a_recipe_that_standardises_gives_networks_that_do(few):
-    prepared = job.prepare(Settings(model="fastresnet20", width=4, recipe="fastresnet", block="type2"), dataset=few)
-    assert prepared.settings.crop == 4 and prepared.stages["subnets"].optimizer == "sgd"
-    assert "stack1_block1_1_bn" in [layer.name for layer in prepared.model.layers]
-    for model in (prepared.model, prepared.parts[3]):
-        pixels = model.get_layer("rescale")(few.train.images.astype("float32")).numpy()
-        assert abs(pixels.mean()) < 1e-3 and abs(pixels.std() - 1) < 1e-3
