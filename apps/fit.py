@@ -16,13 +16,13 @@ from keras_dd.config import (
     ON_DIVERGENCE,
     OPTIMIZERS,
     PADDINGS,
-    RECIPES,
     SCHEDULES,
     SHORTCUTS,
     WIDTH,
     Settings,
     UserError,
 )
+from keras_dd.recipes import RECIPES
 
 RECIPE = {"type": int, "unset": "the recipe's"}
 

@@ -6,9 +6,10 @@ import json
 import math
 
 from keras_dd import campaign, clocks, comparison_report, html_campaign, peak, rundir, timing, verdict
-from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
+from keras_dd.config import BASELINES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
+from keras_dd.recipes import RECIPES
 
 # Of the time of a run by decomposition; not tuned here.
 SUBNET_SHARE = 0.25

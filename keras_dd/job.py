@@ -13,7 +13,6 @@ from keras_dd import data, devices, scalars
 from keras_dd.boxes import grid_of, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
-    RECIPES,
     REESTIMATION_IMAGES,
     TOP5_CLASSES,
     UNMIRRORED,
@@ -26,6 +25,7 @@ from keras_dd.config import (
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of, operations
 from keras_dd.models import MODELS
+from keras_dd.recipes import RECIPES
 from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.

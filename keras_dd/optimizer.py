@@ -17,7 +17,7 @@ QUINTIC = 3.4445, -4.7750, 2.0315
 
 
 def learning_rate(stage, steps_per_epoch):
-    """The learning rate of a `config.Stage`, a function of the step."""
+    """The learning rate of a `recipes.Stage`, a function of the step."""
     steps = max(1, stage.epochs * steps_per_epoch)
     if stage.schedule == "triangular":
         return Ramps(stage.learning_rate, START, int(PEAK * steps), END, steps)
@@ -59,7 +59,7 @@ class Braked(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class _OfStage:
-    """Before an optimizer: what a `config.Stage` asks of all of them.
+    """Before an optimizer: what a `recipes.Stage` asks of all of them.
 
     `l2` times the weight is added to its gradient, of every weight that is trained.  (Keras' own `weight_decay` is
     another thing: it goes by the learning rate alone, past the momentum.)  `bias_rate` is a factor of the learning rate
@@ -172,7 +172,7 @@ OPTIMIZERS = {"adam": Adam, "sgd": SGD, "muon": Muon}
 
 
 def make(stage, steps_per_epoch):
-    """The optimizer of a `config.Stage`, at its learning rates times `optimizer.brake`."""
+    """The optimizer of a `recipes.Stage`, at its learning rates times `optimizer.brake`."""
     if stage.optimizer not in OPTIMIZERS:
         raise unknown("optimizer", stage.optimizer, OPTIMIZERS)
     brake = keras.Variable(1.0, trainable=False, name="brake")

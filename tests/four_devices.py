@@ -11,10 +11,11 @@ import tensorflow as tf
 
 import keras_dd
 from keras_dd import data, devices, train
-from keras_dd.config import RECIPES, Recipe, Stage, UserError
+from keras_dd.config import UserError
 from keras_dd.decomposition import decompose
 from keras_dd.fused import FusedBatchNormalization, fused
 from keras_dd.graph import again, copy
+from keras_dd.recipes import RECIPES, Recipe, Stage
 
 FOUR = devices.pick("4")
 BATCH = 64

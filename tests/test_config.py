@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diagonal, unknown
+from keras_dd.config import Settings, UserError, parse_off_diagonal, unknown
+from keras_dd.recipes import RECIPES, Stage
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dd.config import Stage, UserError
+from keras_dd.config import UserError
 from keras_dd.divergence import _slots
 from keras_dd.optimizer import QUINTIC, learning_rate, make
+from keras_dd.recipes import Stage
 
 
 def rates(stage, steps_per_epoch):

@@ -13,9 +13,10 @@ import support
 from keras import layers
 
 from keras_dd import data, files, snapshot, train
-from keras_dd.config import Stage, UserError
+from keras_dd.config import UserError
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.divergence import Guard
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop, Terminated
 

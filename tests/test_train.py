@@ -9,9 +9,9 @@ import support
 import tensorflow as tf
 
 from keras_dd import data, train
-from keras_dd.config import Stage
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 
 STEPS = 4
