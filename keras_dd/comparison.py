@@ -5,8 +5,13 @@ import functools
 import json
 import math
 
+<<<<<<< HEAD
 from keras_dd import campaign, clocks, comparison_report, html_campaign, peak, rundir, timing, verdict
 from keras_dd.config import BASELINES, Settings, UserError, unknown
+=======
+from keras_dd import campaign, clocks, comparison_report, drawing, html_campaign, peak, rundir, timing, verdict
+from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
+>>>>>>> main
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
 from keras_dd.recipes import RECIPES
@@ -19,7 +24,7 @@ OURS = "decomposed"
 
 
 def compare(settings, baselines, seeds, budget, search, run_dir, command):
-    """Make the runs of a comparison, as far as they are not made, and write comparison.json, .md, .html, .png.
+    """Make the runs of a comparison, as far as they are not made, and write comparison.json, its page and its pictures.
 
     Args:
         settings: `Settings` of the run by decomposition; with `epochs` (those of the baselines) or `subnet_epochs`
@@ -75,6 +80,8 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command):
             partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         with replacing(folder / "comparison.png") as partial:
             comparison_report.draw(found, partial)
+        with replacing(folder / "curves.png") as partial:
+            drawing.by_epoch(results, f"{settings.model} on {settings.dataset}", partial)
         with replacing(folder / "comparison.md") as partial:
             partial.write_text(comparison_report.markdown(found), encoding="utf-8")
         with replacing(folder / "comparison.html") as partial:

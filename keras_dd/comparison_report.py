@@ -59,7 +59,7 @@ NOTES = (
 
 
 def markdown(found):
-    """The verdict, the tables and the picture, as Markdown."""
+    """The verdict, the tables and the pictures, as Markdown."""
     tables = [arm_lines(found), *(clock_lines(found, baseline) for baseline in found["against"])]
     search = [
         f"Search on held-out training images, {arm}: "
@@ -68,7 +68,7 @@ def markdown(found):
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
-    blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)"]
+    blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)", "![](curves.png)"]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -1,6 +1,7 @@
 """Pictures of several runs: each of them thin, and the mean of an arm thick."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_dd.report import COLOURS, DASHES
 
@@ -18,3 +19,19 @@ def curves(axes, arms, xlabel, ylabel):
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def by_epoch(results, title, path):
+    """Draw test accuracy against epochs of the full network as a PNG: {arm: [(report, history), a pair a run]}."""
+    figure = Figure(figsize=(8, 5), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    arms = {}
+    for arm, runs in results.items():
+        for report, history in runs:
+            rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
+            points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
+            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
+            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
+    curves(axes, arms, "epochs of the full network", "accuracy on the test split")
+    axes.set_title(title, loc="left", fontsize=10)
+    figure.savefig(path, format="png")

@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from keras_dd import campaign, featuremaps, html_campaign, reproduction_report, rundir, timing
+from keras_dd import campaign, drawing, featuremaps, html_campaign, reproduction_report, rundir, timing
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.measures import MEASURES
@@ -90,7 +90,7 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         with replacing(folder / "reproduction.md") as partial:
             partial.write_text(reproduction_report.markdown(found), encoding="utf-8")
         with replacing(folder / "curves.png") as partial:
-            reproduction_report.draw(results, experiment.about, partial)
+            drawing.by_epoch(results, experiment.about, partial)
         with replacing(folder / "reproduction.html") as partial:
             partial.write_text(html_campaign.reproduction(found, folder), encoding="utf-8")
     return found

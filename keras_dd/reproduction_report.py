@@ -5,7 +5,6 @@ What is shown is what stands in reproduction.json, as `reproduction.reproduce` h
 
 import statistics
 
-from keras_dd import drawing
 from keras_dd.measures import MEASURES
 from keras_dd.report import markdown_table as tabulated
 
@@ -46,21 +45,3 @@ def markdown(found):
     tables = [tabulated(lines(found))] if found["values"] else []
     pictures = (f"![]({picture})" for picture in ("curves.png", *found["pictures"]))
     return "\n\n".join([f"# {first}", f"```\n{found['command']}\n```", notes, *tables, *pictures]) + "\n"
-
-
-def draw(results, title, path):
-    """Test accuracy against epochs of the full network, all seeds thin and their mean thick."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), dpi=160, layout="constrained")
-    axes = figure.subplots()
-    arms = {}
-    for arm, runs in results.items():
-        for report, history in runs:
-            rows = [row for row in history if row["stage"] in ("finetune", "baseline")]
-            points = [(row["epoch"], row[f"{report['evaluated_on']}_accuracy"]) for row in rows]
-            composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
-            arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
-    drawing.curves(axes, arms, "epochs of the full network", "accuracy on the test split")
-    axes.set_title(title, loc="left", fontsize=10)
-    figure.savefig(path, format="png")

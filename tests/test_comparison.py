@@ -163,7 +163,8 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert found["arms"]["decomposed"]["peak_bytes"] == peaks
     assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
     assert "100 / 200 / 300 MiB" in said
-    assert (where / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    for picture in "comparison.png", "curves.png":
+        assert (where / picture).read_bytes().startswith(b"\x89PNG")
 
     made = {path: path.stat().st_mtime_ns for path in where.glob("runs/*/report.json")}
     (where / "comparison.json").unlink()

@@ -29,6 +29,7 @@ COMPARED = {
         "{parts} sub-networks of {model}, width {width}",
         {
             "at once": ("here", "works.at_once"),
+            "in workers of Ray": ("ray", "ray_works.in_workers"),
             "one after another": ("here", "works.one_by_one"),
             "one after another, stock Keras": ("stock", "works.stock_one_by_one"),
             "one after another, PyTorch": ("torch", "torch_works.one_by_one"),

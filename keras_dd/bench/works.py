@@ -70,13 +70,14 @@ def at_once(task):
     return _fits([(model, _batches(task))], task, model.subnets)
 
 
-def one_by_one(task):
-    """The same sub-networks, fast ones too, one after another."""
+def one_by_one(task, numbers=None):
+    """The same sub-networks, or those of some numbers, fast ones too, one after another."""
     parts, models = parts_of(task), []
-    for net, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
-        models.append(train.Subnetworks(Decomposition((net,), (box,)), (name,)))
+    chosen = range(task.parts) if numbers is None else numbers
+    for k, name in zip(chosen, itertools.cycle(devices.pick())):
+        models.append(train.Subnetworks(Decomposition((parts[k],), (parts.boxes[k],)), (name,)))
         models[-1].compile(keras.optimizers.Adam)
-    return _fits([(model, _batches(task)) for model in models], task, parts)
+    return _fits([(model, _batches(task)) for model in models], task, [parts[k] for k in chosen])
 
 
 def stock_one_by_one(task):
