@@ -5,13 +5,8 @@ import functools
 import json
 import math
 
-<<<<<<< HEAD
-from keras_dd import campaign, clocks, comparison_report, html_campaign, peak, rundir, timing, verdict
-from keras_dd.config import BASELINES, Settings, UserError, unknown
-=======
 from keras_dd import campaign, clocks, comparison_report, drawing, html_campaign, peak, rundir, timing, verdict
-from keras_dd.config import BASELINES, RECIPES, Settings, UserError, unknown
->>>>>>> main
+from keras_dd.config import BASELINES, Settings, UserError, unknown
 from keras_dd.files import replacing
 from keras_dd.job import DECOMPOSITION_FIELDS
 from keras_dd.recipes import RECIPES
