@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_dd import fused_optimizers
 from keras_dd.config import unknown
 
 # "triangular": the shares of the learning rate at the start and at the end, and of the steps to the peak (airbench94).
@@ -108,15 +109,15 @@ class _OfStage:
         self.assign(variable, ops.where(is_due, mixed, fast))
 
 
-class Adam(_OfStage, keras.optimizers.Adam):
+class Adam(_OfStage, fused_optimizers.Adam):
     pass
 
 
-class SGD(_OfStage, keras.optimizers.SGD):
+class SGD(_OfStage, fused_optimizers.SGD):
     pass
 
 
-class _Orthogonal(keras.optimizers.SGD):
+class _Orthogonal(fused_optimizers.SGD):
     """The steps of `Muon`."""
 
     def update_step(self, gradient, variable, learning_rate):

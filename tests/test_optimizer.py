@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_dd import fused_optimizers
 from keras_dd.config import UserError
 from keras_dd.divergence import _slots
 from keras_dd.optimizer import QUINTIC, learning_rate, make
@@ -159,3 +160,19 @@ def test_the_brake_stops_what_has_no_momentum_yet():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(UserError, match="unknown optimizer 'sdg': did you mean 'sgd'"):
         make(Stage(epochs=1, learning_rate=1, optimizer="sdg"), 1)
+
+
+@pytest.mark.parametrize("kind", ["Adam", "SGD"])
+def test_one_kernel_gives_the_numbers_of_keras(kind):
+    asked = {"Adam": {}, "SGD": {"momentum": 0.9, "nesterov": True}}[kind]
+    ends = []
+    for module in keras.optimizers, fused_optimizers:
+        rng = np.random.default_rng(0)
+        weights = [keras.Variable(rng.normal(size=shape).astype("float32")) for shape in ((3, 3, 4, 8), (8,), ())]
+        optimizer = getattr(module, kind)(0.05, **asked)
+        for _ in range(7):
+            optimizer.apply([0.1 * rng.normal(size=weight.shape).astype("float32") for weight in weights], weights)
+        assert int(optimizer.iterations) == 7
+        ends.append([np.array(v) for v in [*weights, *optimizer.variables]])
+    for ours, its in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, its, rtol=1e-5, atol=1e-6)
