@@ -5,9 +5,11 @@ Each table stands between `<!-- name -->` and `<!-- /name -->`; the numbers are 
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from keras_dd import reproduction_report, verdict, zoo
+from keras_dd.clocks import CLOCKS
 from keras_dd.report import markdown_table
 from keras_dd.zoo import showing
 
@@ -37,8 +39,8 @@ def runs():
 
 
 def comparisons():
-    """The verdict of each committed comparison, and one row for each of its baselines."""
-    verdicts = []
+    """The verdict in one line, that of each committed comparison, and one row for each of its baselines."""
+    verdicts, judged = [], {}
     lines = [
         "| campaign, seeds | baseline | ours, % | its, % | ours, s | its, s | points, one device | linked | no link "
         "| FLOPs |",
@@ -53,8 +55,20 @@ def comparisons():
             ends = [_spread(arm["final_accuracy"]) for arm in arms]
             seconds = [f"{statistics.mean(arm['seconds']):.0f}" for arm in arms]
             gains = [verdict.points(each["summary"]["difference"]) for each in clocks.values()]
+            for clock, each in clocks.items() if baseline == "tuned" else ():
+                said = verdict.judgement(each["summary"]).partition(",")[0].partition(" over")[0]
+                judged.setdefault(clock, []).append(said)
             lines.append("| " + " | ".join([f"{name}, {found['seeds']}", baseline, *ends, *seconds, *gains]) + " |")
-    return "\n".join([*verdicts, "", *lines])
+    return "\n".join([_in_one_line(judged), "", *verdicts, "", *lines])
+
+
+def _in_one_line(judged):
+    """How often decomposition is better than the tuned baseline, on each clock: {clock: [judgement of a campaign]}."""
+    parts = [
+        f"{CLOCKS[clock].name}: " + ", ".join(f"{said} in {count}" for said, count in Counter(each).items())
+        for clock, each in judged.items()
+    ]
+    return f"**Against tuned baselines, of {len(judged['one-device'])} campaigns: {'; '.join(parts)}.**"
 
 
 def reproductions():

@@ -72,6 +72,8 @@ NOTES = (
     "measured, as what a process grows by that trains it (where there is no /proc, estimated from the graph).",
     "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
     "ideally, for the baseline too.",
+    "equal time: arms are planned to end together on one device. On a clock where they do not, the longer one is met "
+    "in the middle of its schedule, at a high learning rate, where it is worse than a shorter run would end.",
 )
 
 
@@ -101,7 +103,9 @@ def draw(found, path):
 
     figure = Figure(figsize=(11, 8), dpi=150, layout="constrained")
     for axes, (clock, arms) in zip(figure.subplots(2, 2).flat, found["curves"].items(), strict=True):
-        about = clocks.CLOCKS[clock]
-        drawing.curves(axes, arms, about.unit, "accuracy on the test split")
-        axes.set_title(about.name, loc="left", fontsize=10)
+        end = max(x for runs in arms.values() for run in runs for x, _ in run)
+        factor, unit = clocks.scale(clock, end)
+        scaled = {arm: [[(x / factor, y) for x, y in run] for run in runs] for arm, runs in arms.items()}
+        drawing.curves(axes, scaled, unit, "accuracy on the test split")
+        axes.set_title(clocks.CLOCKS[clock].name, loc="left", fontsize=10)
     figure.savefig(path, format="png")

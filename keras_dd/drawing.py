@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_dd.report import COLOURS, DASHES
 
@@ -18,7 +19,7 @@ def curves(axes, arms, xlabel, ylabel):
     axes.set_xlim(0, None)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="best")
 
 
 def by_epoch(results, title, path):
@@ -33,5 +34,6 @@ def by_epoch(results, title, path):
             composed = report.get("recalibrated_accuracy", report.get("composed_accuracy"))
             arms.setdefault(arm, []).append(([(0, composed)] if composed is not None else []) + points)
     curves(axes, arms, "epochs of the full network", "accuracy on the test split")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left", fontsize=10)
     figure.savefig(path, format="png")

@@ -167,6 +167,16 @@ def test_a_campaign_goes_on_and_ends(tmp_path, monkeypatch, capsys):
     assert "99.00" not in text  # of the arm that was left out
 
 
+def test_arms_of_one_pace_are_measured_once(monkeypatch):
+    """Of the ablation, three: by the overlap of the boxes."""
+    asked = []
+    monkeypatch.setattr(timing, "measure", lambda settings: asked.append(settings) or {"overlap": settings.overlap})
+    arms = {arm: Settings(**fields) for arm, fields in EXPERIMENTS["ablation"].arms.items()}
+    measured = reproduction._measured(arms)
+    assert [settings.overlap for settings in asked] == [None, 0, 4]
+    assert {arm: each["overlap"] for arm, each in measured.items()} == {a: s.overlap for a, s in arms.items()}
+
+
 def test_the_two_columns_and_what_was_shrunk():
     full = {arm: Settings(**fields) for arm, fields in TINY.arms.items()}
     used = {
