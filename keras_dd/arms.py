@@ -6,7 +6,7 @@ import re
 
 from keras_dd import campaign, timing
 from keras_dd.config import BASELINES, Settings, UserError, unknown
-from keras_dd.job import DECOMPOSITION_FIELDS
+from keras_dd.job import DECOMPOSITION_FIELDS, STAGE_FIELDS
 from keras_dd.recipes import RECIPES
 
 # Of the time of a run by decomposition; not tuned here.
@@ -14,9 +14,9 @@ SUBNET_SHARE = 0.25
 # The held-out training images of a search, and its seed.
 HELD_OUT, SEARCH_SEED = 0.1, 0
 OURS = "decomposed"
-# What a variant of ours may have otherwise, and of that, what changes the time of a step.
-VARIED = (*DECOMPOSITION_FIELDS, "learning_rate")
-TIMED = ("grid", "parts", "overlap", "boxes")
+# What a variant of ours may have otherwise, on as many devices, and of that, what changes the time of a step.
+VARIED = (*(field for field in DECOMPOSITION_FIELDS if field not in ("grid", "parts")), "learning_rate")
+TIMED = ("overlap", "boxes")
 
 
 def check(settings, baselines, seeds, budget, also):
@@ -38,8 +38,9 @@ def check(settings, baselines, seeds, budget, also):
 
 
 def conventional(settings, recipe):
-    """The same network from random initialisation."""
-    plain = {name: getattr(Settings, name) for name in DECOMPOSITION_FIELDS}
+    """The same network from random initialisation; what is asked for in place of a recipe's is not the paper's."""
+    others = (*STAGE_FIELDS, "alternate", "padding") if recipe == "paper" else ()
+    plain = {name: getattr(Settings, name) for name in (*DECOMPOSITION_FIELDS, *others)}
     return dataclasses.replace(settings, **plain, method="conventional", recipe=recipe)
 
 
@@ -85,7 +86,9 @@ def _within(seconds, rates, settings):
     if share is None:
         share = max(1, round(timing.epochs_within(rates, settings, "subnets", SUBNET_SHARE * seconds)))
     found = []
-    for subnet_epochs in [share] if settings.subnet_epochs else sorted({share, max(1, share - 1), share + 1}):
+    for subnet_epochs in (
+        [share] if settings.subnet_epochs is not None else sorted({share, max(1, share - 1), share + 1})
+    ):
         one = dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=0)
         rest = seconds - timing.training_seconds(rates, one)
         epochs = math.floor(round(rest / timing.epoch_seconds(rates, settings, "full"), 6))

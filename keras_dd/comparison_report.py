@@ -36,7 +36,7 @@ def clock_lines(found, baseline):
 def variant_lines(found, other):
     """Variants of decomposition against another arm: points at equal time, a column a clock; no line without them."""
     variants = found.get("variants") or {}
-    lines = [(f"against {other}", *(clock.name for clock in clocks.CLOCKS.values()))]
+    lines = [(f"against {other}", *SHORT)]
     for name, variant in variants.items():
         gains = (verdict.points(each["summary"]["difference"]) for each in variant["against"][other].values())
         lines.append((name, *gains))
@@ -65,6 +65,8 @@ def search_lines(found):
     ]
 
 
+# The clocks, where four of them stand side by side.
+SHORT = ("one device", "linked", "no link", "FLOPs")
 NOTES = (
     "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
     "time to it over ours; spread: standard deviation over seeds, which are paired.",

@@ -16,7 +16,7 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None, head_scale=
     """Fill the full network with the weights of its sub-networks.
 
     First layer: kernels side by side.  Hidden layers: block diagonal, W[..., in(k), out(k)] = W_k.  Per-channel
-    weights: side by side.  Frozen layers on the image, which all parts have whole: their mean, that is as they are.
+    weights: side by side.  Frozen layers on the image, which all parts have whole: their mean.
     Head: kernels stacked along the input and divided by K, biases averaged.  So with zeros off the diagonal the
     composed network's scores are the mean of the sub-networks' scores on the whole image, times `head_scale`.
 

@@ -6,15 +6,15 @@ from keras import ops
 
 
 class Adam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, without amsgrad: the same slots, and the same numbers but for rounding."""
+    """`keras.optimizers.Adam`, without amsgrad: the same slots, and the same numbers but for rounding, of 1 - beta too."""
 
     def update_step(self, gradient, variable, learning_rate):
         number, kind = self._get_variable_index(variable), variable.dtype
         step = ops.cast(self.iterations + 1, kind)
         tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=_handle(self._momentums[number]),
-            v=_handle(self._velocities[number]),
+            var=variable.handle,
+            m=self._momentums[number].handle,
+            v=self._velocities[number].handle,
             beta1_power=ops.power(ops.cast(self.beta_1, kind), step),
             beta2_power=ops.power(ops.cast(self.beta_2, kind), step),
             lr=ops.cast(learning_rate, kind),
@@ -26,19 +26,17 @@ class Adam(keras.optimizers.Adam):
 
 
 class SGD(keras.optimizers.SGD):
-    """`keras.optimizers.SGD` with momentum: the same slots, and the same numbers but for rounding."""
+    """`keras.optimizers.SGD`: the same slots, and the same numbers but for rounding."""
 
     def update_step(self, gradient, variable, learning_rate):
+        if not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=_handle(variable),
-            accum=_handle(self.momentums[self._get_variable_index(variable)]),
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].handle,
             lr=ops.cast(learning_rate, variable.dtype),
             grad=ops.cast(gradient, variable.dtype),
             momentum=ops.cast(self.momentum, variable.dtype),
             use_nesterov=self.nesterov,
         )
-
-
-def _handle(variable):
-    """Of a weight or a slot; in the replica that is updated, where there are several."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle

@@ -101,8 +101,8 @@ class Subnetworks(keras.Model):
         places = images.shape[1] - height + 1, images.shape[2] - width + 1
         drawn = tf.random.stateless_uniform([2], [box.top * images.shape[2] + box.left, step])
         top, left = tf.unstack(tf.cast(drawn * places, tf.int32))
-        seen = images[:, top : top + height, left : left + width]
-        return tf.ensure_shape(seen, (None, height, width, None))
+        # Not a slice: XLA wants sizes that it knows.
+        return tf.gather(tf.gather(images, top + tf.range(height), axis=1), left + tf.range(width), axis=2)
 
     def test_step(self, data):
         images, labels, weights = data

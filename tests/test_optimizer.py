@@ -175,4 +175,4 @@ def test_one_kernel_gives_the_numbers_of_keras(kind):
         assert int(optimizer.iterations) == 7
         ends.append([np.array(v) for v in [*weights, *optimizer.variables]])
     for ours, its in zip(*ends, strict=True):
-        np.testing.assert_allclose(ours, its, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours, its, rtol=1e-5, atol=1e-5)

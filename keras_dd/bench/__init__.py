@@ -55,7 +55,7 @@ SINGLE = {
     "startup": ("here", "machine.startup"),
     "composition": ("alone", "machine.composition"),
 }
-NAMES = ("ceilings", "full", "subnets", "fused", "feed", "startup", "composition", "malloc")
+NAMES = ("ceilings", "full", "fused", "feed", "startup", "composition", "subnets", "malloc")
 DEFAULT = NAMES[:-1]
 
 # Seconds, on two cores: to start a process with TensorFlow, to make a work ready, and those of `SINGLE`.

@@ -17,6 +17,8 @@ def in_workers(task):
         from keras_dd.engines import ray as engine
     except UserError:
         return None, {"left_out": "Ray is not installed"}
+    if tf.config.list_physical_devices("GPU"):
+        return None, {"left_out": "it is measured on CPUs only"}
     ray = engine.ray
     ray.init("local", num_cpus=os.cpu_count(), num_gpus=0, include_dashboard=False, log_to_driver=False)
     (cpus, _), _ = engine.shares([node["Resources"] for node in ray.nodes()], Settings(parts=task.parts, gpus=0))

@@ -34,7 +34,7 @@ def training_batches(
 
     An epoch is `steps_per_epoch(split, batch_size)` batches in a new random order, and no image comes twice in it.
     `flip` mirrors an image left to right with probability one half, drawn in each epoch anew.  With `alternate` it is
-    drawn for epoch 0 only, and from then on the sides take turns: any two epochs show both sides of every image.
+    drawn for epoch 0 only, and from then on the sides take turns: two epochs in a row show both sides of every image.
     (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.6.)
     `crop` pads by that many pixels, black ones or with `padding` "reflect" the image's own, mirrored at its border, and
     cuts out a random window of the old size.
