@@ -6,7 +6,7 @@ from keras import ops
 
 
 class Adam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, without amsgrad: the same slots, and the same numbers but for rounding, of 1 - beta too."""
+    """`keras.optimizers.Adam` without amsgrad: the same slots and numbers, but for rounding (of 1 - beta too)."""
 
     def update_step(self, gradient, variable, learning_rate):
         number, kind = self._get_variable_index(variable), variable.dtype
