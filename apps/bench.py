@@ -13,15 +13,16 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   ceilings     what it multiplies and copies at most
   full         training and fine-tuning, against stock Keras with TensorFlow's
                own flags, a bare training step, and PyTorch if it is installed
-  subnets      K sub-networks at once, against one after another: ours, stock
-               Keras', PyTorch's, and PyTorch's grouped convolutions
   fused        batch normalisation in one kernel, against Keras' own
   feed         the feed of images, against what training consumes
   startup      the command line, and importing keras_dd
   composition  time and memory of composing ResNet-110 of width 64
+  subnets      K sub-networks at once, against workers of Ray, and one after
+               another: ours, stock Keras', PyTorch's, and PyTorch's grouped
+               convolutions
   malloc       memory kept instead of given back; only if asked for
 
-All but malloc take about 7 minutes on two cores; what you ask for is told at
+All but malloc take about 8 minutes on two cores; what you ask for is told at
 the start. Times of a busy machine are worthless: let nothing else run.
 """
 

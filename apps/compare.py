@@ -30,6 +30,25 @@ class Rates(click.ParamType):
         return tuple(dict.fromkeys(rates))
 
 
+class Variant(click.ParamType):
+    """Settings of another run by decomposition: overlap=0,boxes=random."""
+
+    name = "variant"
+
+    def convert(self, value, param, context):
+        if isinstance(value, tuple):
+            return value
+        options = {option.name: option for section in ("Decomposition", "Training") for option in fit.SECTIONS[section]}
+        changed = {}
+        for each in value.split(","):
+            key, equals, text = each.strip().partition("=")
+            option = options.get(key.replace("-", "_"))
+            if not option or not equals:
+                self.fail(f"{each.strip()!r} is not OPTION=VALUE, as overlap=0, of those of fit.", param, context)
+            changed[option.name] = option.type.convert(text, option, context)
+        return value, changed
+
+
 def of_fit(section):
     """Options of `fit`: a comparison takes those that say which networks are trained on what."""
     return [option for option in fit.SECTIONS[section] if option.name not in OWN]
@@ -53,6 +72,13 @@ SECTIONS = {
             metavar="RATES",
             help="Learning rates tried on held-out training images, or none.  [default: 1/2, 1, 2 x the recipe's]",
         ),
+        click.Option(
+            ["--also"],
+            type=Variant(),
+            multiple=True,
+            metavar="VARIANT",
+            help="Decompose otherwise too, as overlap=0,boxes=random, in equal time and at ours' rates.",
+        ),
         click.Option(["--run-dir"], type=FOLDER, default="runs/compare", metavar="DIR", help="[default: runs/compare]"),
         click.Option(["--dry-run"], is_flag=True, help="Print the runs and how long they take."),
     ],
@@ -72,6 +98,7 @@ Examples:
   keras-dd compare --dataset cifar10 --model resnet8 --width 32
   keras-dd compare --baseline tuned --seeds 5 --epochs 8 --subnet-epochs 4
   keras-dd compare --search 2e-3,5e-3 --budget 30min --run-dir runs/half-hours
+  keras-dd compare --also overlap=0 --also off-diagonal=noise:0.3,head-scale=2
 """
 
 
@@ -79,7 +106,7 @@ Examples:
     cls=Sectioned, sections=SECTIONS, epilog=EPILOG, short_help="Compare decomposition with conventional training."
 )
 @click.pass_context
-def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run, **chosen):
+def compare(context, baselines, seeds, budget, epochs, search, also, run_dir, dry_run, **chosen):
     """Train by decomposition and conventionally, seed by seed, and compare.
 
     All runs get the same time on this machine.  Learning rates are chosen on
@@ -96,12 +123,12 @@ def compare(context, baselines, seeds, budget, epochs, search, run_dir, dry_run,
         from keras_dd import comparison, comparison_report, report
 
     if dry_run:
-        click.echo(comparison.plan(settings, baselines, seeds, budget, search))
+        click.echo(comparison.plan(settings, baselines, seeds, budget, search, also))
         return
-    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj)
+    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj, also)
 
     import rich
 
-    for lines in comparison_report.arm_lines(found), *(comparison_report.clock_lines(found, b) for b in baselines):
+    for lines in comparison_report.tables(found):
         rich.print("", report.terminal_table(lines))
     rich.print("", *found["verdict"], f"{run_dir}/comparison.html", sep="\n")

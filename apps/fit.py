@@ -8,17 +8,21 @@ from click.core import ParameterSource
 from keras_dd.apps.options import DATASET, FOLDER, Grid, Sectioned, quiet, setting
 from keras_dd.config import (
     BLOCKS,
+    BOXES,
     DTYPES,
     ENGINES,
     METHODS,
     OFF_DIAGONAL,
     ON_DIVERGENCE,
-    RECIPES,
+    OPTIMIZERS,
+    PADDINGS,
+    SCHEDULES,
     SHORTCUTS,
     WIDTH,
     Settings,
     UserError,
 )
+from keras_dd.recipes import RECIPES
 
 RECIPE = {"type": int, "unset": "the recipe's"}
 
@@ -28,10 +32,19 @@ SECTIONS = {
         setting("validation_split", "Held out of training.", metavar="SHARE"),
         setting("train_images", "Train on N only.", unset="all", type=int, metavar="N"),
         setting("flip", "Mirror half the images.", "--flip/--no-flip", unset="the recipe's"),
+        setting(
+            "alternate",
+            "Mirror each image every second epoch, not at random.",
+            "--alternate/--no-alternate",
+            unset="the recipe's",
+        ),
         setting("crop", "Pad, and cut at random.", metavar="PX", **RECIPE),
+        setting(
+            "padding", f"Of --crop: {' or '.join(PADDINGS)}.", among=PADDINGS, metavar="KIND", **RECIPE | {"type": str}
+        ),
     ],
     "Network": [
-        setting("model", "cnn, resnet8, ..., a .keras file.", metavar="NAME"),
+        setting("model", "cnn, resnet8, speednet, ..., a .keras file.", metavar="NAME"),
         setting("width", "Of the first layer.", unset=WIDTH, type=int, metavar="W"),
         setting("shortcut", f"{' or '.join(SHORTCUTS)}.", among=SHORTCUTS, metavar="KIND"),
         setting("block", f"{', '.join(BLOCKS)}.", among=BLOCKS, metavar="KIND"),
@@ -40,6 +53,7 @@ SECTIONS = {
         setting("parts", "How many sub-networks.", metavar="K"),
         setting("grid", "Rows and columns of boxes.", unset="near square", type=Grid(), metavar="RxC"),
         setting("overlap", "Pixels that boxes share.", unset="the model's", type=int, metavar="PX"),
+        setting("boxes", "fixed, or random in each step.", among=BOXES, metavar="KIND", **RECIPE | {"type": str}),
         setting(
             "off_diagonal",
             "Weights between the parts: zeros, noise:SCALE or orthogonal:SCALE.",
@@ -57,6 +71,16 @@ SECTIONS = {
         setting("subnet_learning_rate", "Highest of sub-networks.", metavar="R", **RECIPE | {"type": float}),
         setting("learning_rate", "Highest of the full network.", metavar="R", **RECIPE | {"type": float}),
         setting("batch_size", "Images a step.", metavar="N", **RECIPE),
+        setting("optimizer", f"{', '.join(OPTIMIZERS)}.", among=OPTIMIZERS, metavar="NAME", **RECIPE | {"type": str}),
+        setting("schedule", f"{', '.join(SCHEDULES)}.", among=SCHEDULES, metavar="NAME", **RECIPE | {"type": str}),
+        setting("weight_decay", "L2, added to the gradient.", metavar="R", **RECIPE | {"type": float}),
+        setting(
+            "bias_rate", "Of batch norm's biases: times the learning rate.", metavar="X", **RECIPE | {"type": float}
+        ),
+        setting("lookahead", "Draw weights to their slow average.", "--lookahead/--no-lookahead", unset="the recipe's"),
+        setting(
+            "label_smoothing", "Share of a label that is dealt to all classes.", metavar="S", **RECIPE | {"type": float}
+        ),
     ],
     "Cluster": [
         setting("engine", f"{', '.join(ENGINES)}.", among=ENGINES, metavar="NAME"),
@@ -72,6 +96,11 @@ SECTIONS = {
         setting("run_dir", "Where results go.", unset="a new one in runs/", type=FOLDER, metavar="DIR"),
         setting("snapshot_every", "Seconds between snapshots.", metavar="SECONDS"),
         setting("on_divergence", f"{', '.join(ON_DIVERGENCE)}.", among=ON_DIVERGENCE, metavar="WHAT"),
+        setting(
+            "views",
+            "Of test images, averaged, for one more accuracy: 1, 2 (mirrored) or 6 (and shifted).",
+            metavar="N",
+        ),
         setting("tensorboard", "Logs for TensorBoard too.", is_flag=True),
         click.Option(["--resume"], type=FOLDER, metavar="DIR", help="Go on with the run in DIR."),
         click.Option(["--dry-run"], is_flag=True, help="Print the plan and train nothing."),
@@ -90,6 +119,7 @@ Examples:
   keras-dd fit --dataset cifar100 --model resnet32 --grid 2x4 --dry-run
   keras-dd fit --dataset path/to/photos --image-size 96 --model resnet8
   keras-dd fit --method conventional --epochs 6 --run-dir runs/baseline
+  keras-dd fit --dataset cifar10 --model speednet --width 64 --recipe speed
   keras-dd fit --engine ray --address 10.0.0.1:6379 --dataset cifar10
   keras-dd fit --resume runs/first
 """

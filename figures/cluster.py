@@ -14,7 +14,7 @@ import json
 import math
 from pathlib import Path
 
-from keras_dd.config import RECIPES
+from keras_dd.recipes import RECIPES
 
 FIGURES = Path(__file__).parent
 RUN = FIGURES / "cifar10-resnet8-w32"

@@ -42,7 +42,7 @@ def measure(model, width, batch_size, at_once):
     import numpy as np
 
     from keras_dd import cost, data, peak, train
-    from keras_dd.config import Stage
+    from keras_dd.recipes import Stage
     from keras_dd.recorder import Recorder
 
     nets = networks(model, width, at_once)

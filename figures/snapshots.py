@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_dd import data, rundir, snapshot, train
-from keras_dd.config import Stage
 from keras_dd.divergence import Guard
 from keras_dd.models import MODELS
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop
 

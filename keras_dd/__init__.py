@@ -8,7 +8,8 @@ import platform
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from keras_dd.config import RECIPES, Settings, UserError
+from keras_dd.config import Settings, UserError
+from keras_dd.recipes import RECIPES
 
 if TYPE_CHECKING:
     from keras_dd import data, models, zoo

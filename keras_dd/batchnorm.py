@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dd.config import UserError, shown
+from keras_dd.fused import fused
 from keras_dd.graph import again, copy, image_of, operations
 
 
@@ -26,7 +27,7 @@ def reestimate(model, batches):
         UserError: no batches, or images that are not the model's.
     """
     shape = image_of(model).shape[1:]
-    probe = copy(model, _last_batch_only)
+    probe = copy(model, lambda layer: fused(_last_batch_only(layer)))
     norms = {n: o for n, o in operations(probe).items() if isinstance(o, keras.layers.BatchNormalization)}
     result = copy(model)
     if not norms:

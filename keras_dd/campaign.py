@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_dd import data, outcome, pipeline, report, rundir
-from keras_dd.config import UserError
+from keras_dd.config import Settings, UserError
 from keras_dd.files import replacing
 
 RUNS = "runs"
@@ -70,8 +70,8 @@ def _differing(before, asked):
     for name, value in asked.items():
         if isinstance(value, dict):
             yield from _differing(before[name], value)
-        elif value != before.get(name):
-            yield name, before.get(name), value
+        elif value != (was := before.get(name, getattr(Settings, name, None))):  # what an older version did not know
+            yield name, was, value
 
 
 def once(path, name, make):

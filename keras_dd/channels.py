@@ -22,7 +22,8 @@ def walk(model, boxes, times=1):
 
     Returns:
         A list of `Visit`s in the order of computation: each names a layer and says which entries of its inputs and of
-        its output are part k's.  The image belongs to all parts whole, and so do the outputs' channels (the classes).
+        its output are part k's.  The image belongs to all parts whole, with what frozen layers make of it, and so do
+        the outputs' channels (the classes).
 
     Raises:
         UserError: names the layer that cannot be dealt to the parts, and the way out.
@@ -70,12 +71,13 @@ def _check(visit):
             f"layer {visit.name!r} is a softmax (or the like) over channels that the parts do not all see: use an "
             "activation that takes each channel by itself, as sigmoid"
         )
-    if visit.rule.weights is None or not operation.weights or channels.count == 1:
+    if visit.rule.weights is None or not operation.weights or channels.count == 1 or visit.is_of_image:
         return
     if channels.shared and channels.root is visit.inputs[0].channels.root:
         raise UserError(
             f"layer {visit.name!r} ({type(operation).__name__}) has weights for channels that belong to all parts (the "
-            "image's or the classes'): move it behind the first or before the last layer, or use Rescaling"
+            "image's or the classes'): move it behind the first or before the last layer, use Rescaling, or freeze it "
+            "if it reads the image"
         )
     owned = np.concatenate(channels.parts())
     if not channels.shared and len(np.unique(owned)) < len(owned):

@@ -33,6 +33,23 @@ def clock_lines(found, baseline):
     return lines
 
 
+def variant_lines(found, other):
+    """Variants of decomposition against another arm: points at equal time, a column a clock; no line without them."""
+    variants = found.get("variants") or {}
+    lines = [(f"against {other}", *SHORT)]
+    for name, variant in variants.items():
+        gains = (verdict.points(each["summary"]["difference"]) for each in variant["against"][other].values())
+        lines.append((name, *gains))
+    return lines if variants else []
+
+
+def tables(found):
+    """What was run, and what it brought, each as lines of text, the first one the headings."""
+    against = [variant_lines(found, other) for other in ("decomposed", *found["against"])]
+    brought = [clock_lines(found, baseline) for baseline in found["against"]]
+    return [arm_lines(found), *brought, *filter(None, against)]
+
+
 def seed_lines(found):
     """The accuracy that each run ends with, as lines of text, the first one the headings."""
     arms = {arm: facts["final_accuracy"] for arm, facts in found["arms"].items()}
@@ -48,6 +65,8 @@ def search_lines(found):
     ]
 
 
+# The clocks, where four of them stand side by side.
+SHORT = ("one device", "linked", "no link", "FLOPs")
 NOTES = (
     "reached: seeds in which decomposition reaches the accuracy that the baseline ends with; as fast: the baseline's "
     "time to it over ours; spread: standard deviation over seeds, which are paired.",
@@ -62,7 +81,6 @@ NOTES = (
 
 def markdown(found):
     """The verdict, the tables and the pictures, as Markdown."""
-    tables = [arm_lines(found), *(clock_lines(found, baseline) for baseline in found["against"])]
     search = [
         f"Search on held-out training images, {arm}: "
         + ", ".join(f"{rate}: {100 * accuracy:.2f} %" for rate, accuracy in chosen["tried"].items())
@@ -70,7 +88,7 @@ def markdown(found):
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
-    blocks += [*map(report.markdown_table, tables), *NOTES, *search, "![](comparison.png)", "![](curves.png)"]
+    blocks += [*map(report.markdown_table, tables(found)), *NOTES, *search, "![](comparison.png)", "![](curves.png)"]
     return "\n\n".join(blocks) + "\n"
 
 

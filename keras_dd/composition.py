@@ -16,9 +16,9 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None, head_scale=
     """Fill the full network with the weights of its sub-networks.
 
     First layer: kernels side by side.  Hidden layers: block diagonal, W[..., in(k), out(k)] = W_k.  Per-channel
-    weights: side by side.  Head: kernels stacked along the input and divided by K, biases averaged.  So with zeros off
-    the diagonal the composed network's scores are the mean of the sub-networks' scores on the whole image, times
-    `head_scale`.
+    weights: side by side.  Frozen layers on the image, which all parts have whole: their mean.
+    Head: kernels stacked along the input and divided by K, biases averaged.  So with zeros off the diagonal the
+    composed network's scores are the mean of the sub-networks' scores on the whole image, times `head_scale`.
 
     Args:
         subnets: the trained `Decomposition`, or its K models in the order of their boxes.
@@ -48,12 +48,13 @@ def compose(subnets, model, off_diagonal="zeros", seed=0, grid=None, head_scale=
         layer = full[visit.name]
         weights = [np.zeros(weight.shape, np.float32) for weight in layer.weights]
         owned = [np.zeros(weight.shape, bool) for weight in layer.weights]
+        channels = visit.output.channels.root
+        mean = (head_scale if channels.head else 1) / len(parts) if channels.shared else 1
         for k, part in enumerate(parts):
-            head = visit.output.channels.root.head
             # A layer without bias has fewer weights than its rule has places.
             places = visit.rule.weights(visit, k)[: len(weights)]
             for i, (value, place) in enumerate(zip(_weights(part, visit, k), places, strict=True)):
-                share = head_scale / len(parts) if head and place.averaged else 1
+                share = mean if place.averaged else 1
                 weights[i][place.full] += share * _entries(value, place, weights[i], visit, k)
                 owned[i][place.full] = True
         for i, weight in enumerate(weights):

@@ -1,7 +1,7 @@
-"""Settings and recipes: the only home of defaults.
+"""Settings and their checks: with `recipes`, the only home of defaults.
 
-Everything here is data.  `Settings` is one run as the user asked for it, `RECIPES` are the schedules that can be
-asked for by name.  The module imports nothing but the standard library, so that `keras-dd --help` is instant.
+Everything here is data.  `Settings` is one run as the user asked for it.  Nothing but the standard library is imported,
+so that `keras-dd --help` is instant.
 """
 
 import dataclasses
@@ -14,6 +14,8 @@ import types
 import typing
 from dataclasses import dataclass
 from math import inf, nan
+
+from keras_dd.recipes import RECIPES
 
 # Those that are named in help and hints; all image classification sets of TensorFlow Datasets are known.
 DATASETS = ("digits", "cifar10", "cifar100", "food101")
@@ -36,6 +38,12 @@ METHODS = ("decomposition", "conventional")
 ENGINES = ("local", "ray", "slurm")
 BASELINES = ("tuned", "paper")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
+OPTIMIZERS = ("adam", "sgd", "muon")
+SCHEDULES = ("one-cycle", "triangular", "linear", "step")
+PADDINGS = ("black", "reflect")
+# Of a test image: itself; and mirrored; and both of these shifted by a pixel along each diagonal.
+VIEWS = (1, 2, 6)
+BOXES = ("fixed", "random")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
 # Images of an evaluation batch, or a few more: replicas want equal shares.
@@ -91,79 +99,6 @@ def parse_off_diagonal(text):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of training: how long, and how fast.
-
-    `schedule` is "step" (divided by 10 at the epochs `drops`, the paper's way) or "one-cycle" (a linear rise over
-    the first quarter, then half a cosine down to zero).  `optimizer` is "adam" or "sgd" (Nesterov's momentum of 0.9);
-    `weight_decay` times each weight is added to its gradient (L2).
-    """
-
-    epochs: int
-    learning_rate: float
-    schedule: str = "one-cycle"
-    drops: tuple[int, ...] = ()
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-
-    def lasting(self, epochs: int | None) -> "Stage":
-        """The same stage over another number of epochs, its drops moved in proportion."""
-        if epochs is None or epochs == self.epochs:
-            return self
-        drops = tuple(max(1, round(drop * epochs / self.epochs)) for drop in self.drops)  # none before the first epoch
-        return dataclasses.replace(self, epochs=epochs, drops=drops)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How networks are trained: batches of `batch_size`, and what is done to the training images.
-
-    `subnets` and `finetune` are the two stages of training by decomposition, `baseline` is the full network from random
-    initialisation.
-    `flip` mirrors half of the images left to right, `crop` pads by that many pixels and cuts a random window.
-    `standardize` makes a network that is built by name begin with the training images' mean and variance.
-    """
-
-    about: str
-    subnets: Stage
-    finetune: Stage
-    baseline: Stage
-    batch_size: int = 128
-    flip: bool = True
-    crop: int = 0
-    standardize: bool = False
-
-
-# Section 3.2 of "Simplified residual structure and fast deep residual networks" (2021), as in He et al.
-FASTRESNET = Stage(epochs=160, learning_rate=0.1, schedule="step", drops=(80, 120), optimizer="sgd", weight_decay=1e-4)
-RECIPES = {
-    "quick": Recipe(
-        about="one-cycle, made for one machine and few epochs",
-        subnets=Stage(epochs=8, learning_rate=5e-3),
-        finetune=Stage(epochs=8, learning_rate=5e-3),
-        baseline=Stage(epochs=8, learning_rate=5e-3),
-        batch_size=64,
-    ),
-    # Section 3 of the paper, "A fast learning strategy ... based on domain decomposition" (2020).
-    "paper": Recipe(
-        about="the paper's: 120 epochs, 80 of fine-tuning, flips only",
-        subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
-        finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
-        baseline=Stage(epochs=160, learning_rate=1e-3, schedule="step", drops=(80, 120)),
-    ),
-    # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
-    "fastresnet": Recipe(
-        about="FastResNet's: Nesterov, 160 epochs, 80 of fine-tuning, crops",
-        subnets=FASTRESNET,
-        finetune=dataclasses.replace(FASTRESNET.lasting(80), learning_rate=0.01),
-        baseline=FASTRESNET,
-        crop=4,
-        standardize=True,
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Settings:
     """One run of the main job.  `None` means: taken from the recipe, the model or the data set."""
 
@@ -182,6 +117,7 @@ class Settings:
     parts: int = 4
     grid: tuple[int, int] | None = None
     overlap: int | None = None
+    boxes: str | None = None
     off_diagonal: str = "zeros"
     head_scale: float = 1.0
     reestimate: bool = True
@@ -191,8 +127,17 @@ class Settings:
     subnet_learning_rate: float | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    weight_decay: float | None = None
+    bias_rate: float | None = None
+    lookahead: bool | None = None
+    label_smoothing: float | None = None
     flip: bool | None = None
+    alternate: bool | None = None
     crop: int | None = None
+    padding: str | None = None
+    views: int = 1
     engine: str = "local"
     address: str | None = None
     cpus: int | None = None
@@ -217,8 +162,11 @@ class Settings:
                 below = f" and below {bound}" if bound < inf else ""
                 raise UserError(f"{name} is {value}: it must be at least {least}{below}")
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise unknown(name, value, known)
+        if self.views not in VIEWS:
+            raise UserError(f"views is {self.views}: it must be one of {', '.join(map(str, VIEWS))}")
         parse_off_diagonal(self.off_diagonal)
 
 
@@ -236,6 +184,9 @@ RANGES = {
     "subnet_learning_rate": (0, inf),
     "learning_rate": (0, inf),
     "batch_size": (1, inf),
+    "weight_decay": (0, inf),
+    "bias_rate": (1, inf),
+    "label_smoothing": (0, 1),
     "crop": (0, inf),
     "cpus": (1, inf),
     "gpus": (0, inf),
@@ -250,6 +201,10 @@ CHOICES = {
     "engine": ENGINES,
     "recipe": RECIPES,
     "dtype": DTYPES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "padding": PADDINGS,
+    "boxes": BOXES,
     "on_divergence": ON_DIVERGENCE,
 }
 

@@ -29,8 +29,9 @@ def decompose(model, parts=4, overlap=None, grid=None):
     """Take a functional network apart into sub-networks of the same depth and topology.
 
     Every hidden width is divided by `parts`, in parts of nearly equal width where it is no multiple of them; the head
-    keeps its classes.  The sub-networks have fresh weights and the
-    layer names of `model`, which is not changed.
+    keeps its classes.  The sub-networks have fresh weights and the layer names of `model`, which is not changed.
+    Frozen convolutions that read the image, and frozen normalisations behind them, belong to the image: all
+    sub-networks have them whole, with the weights of `model`.
 
     Args:
         model: a functional `keras.Model` from images (H, W, C) to class scores; its layers are those of
@@ -70,4 +71,7 @@ def part_of(model, visits, box, k, name):
     image = image_of(model)
     inputs = keras.Input((box.height, box.width, image.shape[-1]), dtype=image.dtype, name=image.name)
     outputs = replay(model, [inputs], call)
+    for visit in visits:
+        if visit.is_of_image:
+            layers[visit.name].set_weights(visit.operation.get_weights())
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=name)

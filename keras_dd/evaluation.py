@@ -54,9 +54,39 @@ def subnet_accuracies(parts, evaluation, devices, tops=(1,)):
     return _accuracies(scores, evaluation, tops)
 
 
-def accuracies(model, evaluation, tops=(1,)):
-    """For each n of `tops` the fraction of the images whose class is among the n highest scores of `model`."""
-    return [fraction for [fraction] in _accuracies(lambda images: [model(images, training=False)], evaluation, tops)]
+def accuracies(model, evaluation, tops=(1,), views=1):
+    """For each n of `tops` the fraction of the images whose class is among the n highest scores of `model`.
+
+    With more than one of `views` an image's scores are the mean over them, as `views_of` weighs them.
+    """
+
+    def scores(images):
+        return [sum(share * model(view, training=False) for share, view in views_of(images, views))]
+
+    return [fraction for [fraction] in _accuracies(scores, evaluation, tops)]
+
+
+def views_of(images, count):
+    """[(share, images)]: each image as it is, and as others might have taken it; the shares sum up to 1.
+
+    1 is the image alone, 2 the image and its mirror image, and 6 these two, which share one half, and both of them
+    shifted by one pixel up and left, and down and right, which share the other; what comes in at a border is mirrored
+    there.
+
+    Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), sec. 3.5.
+    """
+    if count == 1:
+        return [(1.0, images)]
+    if count == 2:
+        return [(0.5, images), (0.5, tf.reverse(images, axis=[2]))]
+    height, width = images.shape[1:3]
+    wide = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+    shifted = wide[:, :height, :width], wide[:, 2:, 2:]
+    return [
+        (part * share, view)
+        for part, each in ((0.5, images), (0.25, shifted[0]), (0.25, shifted[1]))
+        for share, view in views_of(each, 2)
+    ]
 
 
 def _accuracies(scores, evaluation, tops):

@@ -59,9 +59,10 @@ def load(run_dir):
 
 
 def first_convolution(networks):
-    """The `Visit` of the first Conv2D of the full network."""
+    """The `Visit` of the first Conv2D of the full network whose channels are the parts', not the image's."""
     visits = walk(networks.job.model, networks.parts.boxes)
-    found = next((visit for visit in visits if isinstance(visit.operation, keras.layers.Conv2D)), None)
+    convolutions = (visit for visit in visits if isinstance(visit.operation, keras.layers.Conv2D))
+    found = next((visit for visit in convolutions if not visit.is_of_image), None)
     if found is None:
         raise UserError(f"model {networks.job.model.name!r} has no Conv2D: there are no feature maps to draw")
     return found

@@ -14,8 +14,8 @@ def comparison(found):
     settings = found["arms"]["decomposed"]["settings"]
     title = f"Decomposition against conventional training: {settings['model']} on {settings['dataset']}"
     head = [tag("p", sentence, class_="verdict") for sentence in found["verdict"]]
-    wide = [table(comparison_report.arm_lines(found), "What was run")]
-    wide += [table(comparison_report.clock_lines(found, name), "What it brought") for name in found["against"]]
+    first, *rest = comparison_report.tables(found)
+    wide = [table(first, "What was run"), *(table(lines, "What it brought") for lines in rest)]
     tables = [table(comparison_report.seed_lines(found), "Accuracy at the end, seed by seed")]
     searched = zip(comparison_report.search_lines(found), found["search"].values(), strict=True)
     tables += [table(lines, f"Search{comparison_report.edge(chosen)}") for lines, chosen in searched]

@@ -13,7 +13,6 @@ from keras_dd import data, devices, scalars
 from keras_dd.boxes import grid_of, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
-    RECIPES,
     REESTIMATION_IMAGES,
     TOP5_CLASSES,
     UNMIRRORED,
@@ -26,6 +25,7 @@ from keras_dd.config import (
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of, operations
 from keras_dd.models import MODELS
+from keras_dd.recipes import RECIPES
 from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.
@@ -33,8 +33,10 @@ MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
 # Of these, those that not every network has, and the networks that have them.
 KINDS = {"shortcut": "resnets", "block": "fastresnets"}
 DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
+# Those of every stage of training, whatever the recipe has for each of them.
+STAGE_FIELDS = ("optimizer", "schedule", "weight_decay", "bias_rate", "lookahead", "label_smoothing", "boxes")
 # Those that say how a network is trained by decomposition.
-DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "off_diagonal", "head_scale", "reestimate")
+DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "boxes", "off_diagonal", "head_scale", "reestimate")
 DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
 # Those that say what a task gets of a cluster, and where that is.
 CLUSTER_FIELDS = ("address", "cpus", "gpus")
@@ -69,10 +71,10 @@ class Job:
         """{name: Stage} of what is trained, in this order."""
         s, recipe = self.settings, RECIPES[self.settings.recipe]
         if s.method == "conventional":
-            return {"baseline": _stage(recipe.baseline, s.epochs, s.learning_rate)}
+            return {"baseline": _stage(recipe.baseline, s, s.epochs, s.learning_rate)}
         return {
-            "subnets": _stage(recipe.subnets, s.subnet_epochs, s.subnet_learning_rate),
-            "finetune": _stage(recipe.finetune, s.epochs, s.learning_rate),
+            "subnets": _stage(recipe.subnets, s, s.subnet_epochs, s.subnet_learning_rate),
+            "finetune": _stage(recipe.finetune, s, s.epochs, s.learning_rate),
         }
 
     @property
@@ -91,7 +93,8 @@ class Job:
 
     def batches(self, epoch, step=0):
         s = self.settings
-        return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, s.flip, s.crop, step)
+        augmentation = {name: getattr(s, name) for name in ("flip", "alternate", "crop", "padding")}
+        return data.training_batches(self.dataset.train, s.batch_size, s.seed, epoch, first_step=step, **augmentation)
 
     def feed(self, stage):
         """`batches(epoch, step)` of a stage of training: each epoch of a run has its own order of images."""
@@ -209,6 +212,15 @@ def _check_that_all_fits(settings, model, dataset, names):
             f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
             f"{len(dataset.classes)} classes: end it in one score a class"
         )
+    if settings.views > 1 and not settings.flip:
+        raise UserError(
+            f"views is {settings.views}: that mirrors test images, and the network is trained on none that are: leave "
+            "it out, or train with flip"
+        )
+    for name, idle, needed in ("alternate", False, "flip"), ("padding", "black", "crop"):
+        value = getattr(settings, name)
+        if value != idle and not getattr(settings, needed):
+            raise UserError(f"{name} {value} changes nothing without {needed}: leave it out, or set {needed} too")
     if settings.batch_size % len(names):
         fits = settings.batch_size // len(names) * len(names)
         raise UserError(
@@ -222,13 +234,20 @@ def _resolved(settings, named):
     recipe = RECIPES[settings.recipe]
     is_decomposed = settings.method == "decomposition"
     last = recipe.finetune if is_decomposed else recipe.baseline
+    flip, crop = settings.flip, settings.crop
+    if flip is None:
+        flip = recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED
+    if crop is None:
+        crop = recipe.crop
     defaults = {
         "epochs": last.epochs,
         "learning_rate": last.learning_rate,
         "batch_size": recipe.batch_size,
         "width": WIDTH if named else None,
-        "flip": recipe.flip and settings.dataset.partition("/")[0] not in UNMIRRORED,
-        "crop": recipe.crop,
+        "flip": flip,
+        "alternate": recipe.alternate and flip,
+        "crop": crop,
+        "padding": recipe.padding if crop else "black",
     }
     if is_decomposed:
         defaults |= {
@@ -240,9 +259,10 @@ def _resolved(settings, named):
     return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})
 
 
-def _stage(stage, epochs, learning_rate):
+def _stage(stage, settings, epochs, learning_rate):
     """A stage of the recipe as the resolved settings have it."""
-    return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate)
+    asked = {name: getattr(settings, name) for name in STAGE_FIELDS if getattr(settings, name) is not None}
+    return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate, **asked)
 
 
 def _options(model):
@@ -264,5 +284,8 @@ def arguments(settings, dataset):
 
 
 def _build(settings, dataset):
+    options = arguments(settings, dataset)
+    if "whitening" in _options(settings.model):  # a weight of the network, and no argument that a card could hold
+        options["whitening"] = data.whitening(dataset.train, options.get("moments"))
     with devices.computing_in(settings.dtype):
-        return MODELS[settings.model](**arguments(settings, dataset))
+        return MODELS[settings.model](**options)

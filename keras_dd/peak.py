@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keras_dd.config import Settings
+from keras_dd.recipes import RECIPES
 
 STATUS = Path("/proc/self/status")
 STEPS = 4
@@ -64,7 +65,7 @@ def _trained(network, settings, image_shape, classes):
     from keras_dd.decomposition import Decomposition
     from keras_dd.job import DATASET_FIELDS, prepare
 
-    count = max(classes, settings.batch_size or 0, 512)
+    count = max(classes, settings.batch_size or RECIPES[settings.recipe].batch_size, 512)
     labels = np.arange(count, dtype=np.int32) % classes
     images = np.random.default_rng(0).integers(0, 256, (count, *image_shape), dtype=np.uint8)
     noise = data.Split(images, labels)

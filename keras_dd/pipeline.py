@@ -144,6 +144,8 @@ def _run(job, command, run_dir, stop, started, cluster):
             answers = predictions(model, evaluation, max(tops))
             results |= _named("final", job, answers.accuracies(tops))
             results["predictions"] = confusion.summary(answers, job.dataset.classes)
+            if job.settings.views > 1:
+                results |= _named("views", job, accuracies(model, evaluation, tops, job.settings.views))
     shutil.rmtree(run_dir / snapshot.FOLDER, ignore_errors=True)  # the run is finished: there is nothing to go on with
     return Result(model, parts, results, outcome.history(recorders), run_dir)
 

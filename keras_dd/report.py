@@ -233,7 +233,10 @@ def _accuracies(report: dict) -> list[tuple[str, ...]]:
         reached = (report.get(f"subnet_{kind}") for kind in kinds)
         lines.append((f"sub-network {k + 1}", *sees, *(_percent(each[k] if each else None) for each in reached)))
     composed = [("composed", "composed"), ("+ re-estimated BN", "recalibrated")] if report["boxes"] else []
-    for name, key in *composed, (_trained(report), "final"):
+    final = [(_trained(report), "final")]
+    if report["settings"].get("views", 1) > 1:
+        final.append((f"+ {report['settings']['views']} test-time views", "views"))
+    for name, key in composed + final:
         reached = (report.get(f"{key}_{kind}") for kind in kinds)
         lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", *map(_percent, reached)))
     chance = report["dataset"]["chance"]

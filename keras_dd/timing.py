@@ -8,9 +8,10 @@ import keras
 
 from keras_dd import cost, train
 from keras_dd.batchnorm import reestimate
-from keras_dd.config import EVALUATION_BATCH, RECIPES
+from keras_dd.config import EVALUATION_BATCH
 from keras_dd.decomposition import Decomposition
 from keras_dd.job import prepare
+from keras_dd.recipes import RECIPES
 
 # Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.  The median
 # round counts, for a run meets what else the machine does as well, and rounds are long, for the batches made ready

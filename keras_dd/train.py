@@ -27,11 +27,13 @@ class Subnetworks(keras.Model):
     Args:
         parts: a `Decomposition`; copies of its networks that train faster (`fused.accelerate`) lie on the devices.
         devices: names of devices; with fewer than K, sub-networks share them in turn.
+        random_boxes: train each network on boxes of the same size that lie somewhere else in each step, the same for
+            all images of a batch: a function of the network's own box and of the step, so that it sees the same alone.
     """
 
-    def __init__(self, parts, devices=("CPU:0",)):
+    def __init__(self, parts, devices=("CPU:0",), random_boxes=False):
         super().__init__(name="subnetworks")
-        self.boxes = parts.boxes
+        self.boxes, self.random_boxes = parts.boxes, random_boxes
         self.devices = [devices[k % len(devices)] for k in range(len(parts))]
         self.subnets, self.optimizers, self.loss_means, self.accuracies = [], [], [], []
         for k, (subnet, device) in enumerate(zip(parts, self.devices, strict=True), start=1):
@@ -55,7 +57,7 @@ class Subnetworks(keras.Model):
         self.groups[at : at + 1] = [[k] for k in group]
         self.make_train_function(force=True)
 
-    def compile(self, make_optimizer, **kwargs):
+    def compile(self, make_optimizer, label_smoothing=0.0, **kwargs):
         """`make_optimizer()` gives an optimizer; each sub-network gets one."""
         self.optimizers = []
         for subnet, device in zip(self.subnets, self.devices, strict=True):
@@ -63,7 +65,7 @@ class Subnetworks(keras.Model):
                 optimizer = make_optimizer()
                 optimizer.build(subnet.trainable_variables)  # its slots belong on the device too
                 self.optimizers.append(optimizer)
-        self.loss_of = classification_loss(self.subnets[0])
+        self.loss_of = classification_loss(self.subnets[0], label_smoothing)
         # XLA, which Keras turns on by itself on GPUs, refuses a program whose variables lie on several devices.
         one_device = len(set(self.devices)) == 1
         super().compile(optimizer=self.optimizers[0], jit_compile="auto" if one_device else False, **kwargs)
@@ -78,7 +80,7 @@ class Subnetworks(keras.Model):
             subnets = [self.subnets[k] for k in group]
             with tf.device(self.devices[group[0]]):
                 with tf.GradientTape() as tape:
-                    scores = stacking.scores(subnets, [self.boxes[k].of(images) for k in group])
+                    scores = stacking.scores(subnets, [self._box(k, images) for k in group])
                     losses = [
                         self.loss_of(labels, each) + sum(subnet.losses)
                         for each, subnet in zip(scores, subnets, strict=True)
@@ -89,6 +91,18 @@ class Subnetworks(keras.Model):
                     self.loss_means[k].update_state(loss)
                     self.accuracies[k].update_state(labels, each)
         return self._logs()
+
+    def _box(self, k, images):
+        """What network k sees of the images in this step of its training."""
+        if not self.random_boxes:
+            return self.boxes[k].of(images)
+        box, step = self.boxes[k], tf.cast(self.optimizers[k].iterations, tf.int32)
+        height, width = box.height, box.width
+        places = images.shape[1] - height + 1, images.shape[2] - width + 1
+        drawn = tf.random.stateless_uniform([2], [box.top * images.shape[2] + box.left, step])
+        top, left = tf.unstack(tf.cast(drawn * places, tf.int32))
+        # Not a slice: XLA wants sizes that it knows.
+        return tf.gather(tf.gather(images, top + tf.range(height), axis=1), left + tf.range(width), axis=2)
 
     def test_step(self, data):
         images, labels, weights = data
@@ -105,13 +119,24 @@ class Subnetworks(keras.Model):
         return {"loss": loss} | {accuracy.name: accuracy.result() for accuracy in self.accuracies}
 
 
-def classification_loss(model):
-    """Cross-entropy for the scores that `model` gives: logits, or probabilities where it ends in a softmax."""
+def classification_loss(model, label_smoothing=0.0):
+    """Cross-entropy for the scores that `model` gives: logits, or probabilities where it ends in a softmax.
+
+    With `label_smoothing` s, the label of each image is 1 - s of its class and s of all classes in equal shares.
+    """
     *_, last = operations(model).values()
-    return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=not is_softmax(last),
-        reduction="mean_with_sample_weight",  # the images that fill up the last batch of an evaluation weigh nothing
-    )
+    # The images that fill up the last batch of an evaluation weigh nothing.
+    options = {"from_logits": not is_softmax(last), "reduction": "mean_with_sample_weight"}
+    if label_smoothing:
+        return SmoothedCrossentropy(label_smoothing=label_smoothing, **options)
+    return keras.losses.SparseCategoricalCrossentropy(**options)
+
+
+class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
+    """`keras.losses.CategoricalCrossentropy`, which alone can smooth, for labels that are numbers of classes."""
+
+    def call(self, labels, scores):
+        return super().call(tf.one_hot(tf.cast(labels, tf.int32), scores.shape[-1]), scores)
 
 
 def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0)):
@@ -125,8 +150,8 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
     Returns:
         A new `Decomposition` of trained networks.
     """
-    model = Subnetworks(parts, devices)
-    model.compile(lambda: make(stage, steps_per_epoch))
+    model = Subnetworks(parts, devices, stage.boxes == "random")
+    model.compile(lambda: make(stage, steps_per_epoch), stage.label_smoothing)
     _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     trained = []
     for subnet, copied, device in zip(parts, model.subnets, model.devices, strict=True):
@@ -145,7 +170,7 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
     """
     with device_names.strategy(devices).scope():
         mirrored = copy(model, _synchronized if len(devices) > 1 else fused)
-        compile_full(mirrored, make(stage, steps_per_epoch))
+        compile_full(mirrored, make(stage, steps_per_epoch), stage.label_smoothing)
         mirrored.optimizer.build(mirrored.trainable_variables)
     if start != (0, 0):
         mirrored.evaluate(evaluation.take(1), verbose=0)  # makes the metrics, whose state is to be brought back
@@ -155,9 +180,15 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
 
 def _with_weights_of(model, trained):
     """A new model with the plain layers of `model` and the weights of its trained copy."""
-    plain = copy(model)
+    plain = copy(model, _of_keras_alone)
     plain.set_weights(trained.get_weights())
     return plain
+
+
+def _of_keras_alone(layer):
+    """The layer again, without initializers of ours, which have done their work: Keras alone can load it."""
+    ours = type(getattr(layer, "kernel_initializer", None)).__module__.startswith("keras_dd.")
+    return again(layer, kernel_initializer="glorot_uniform") if ours else again(layer)
 
 
 def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
@@ -184,11 +215,12 @@ def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
         epoch, step = until, 0
 
 
-def compile_full(model, optimizer):
+def compile_full(model, optimizer, label_smoothing=0.0):
     """Compile a full network for training: cross-entropy, accuracy."""
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     # Keras would wrap the optimizer under mixed_float16 only, which the sub-networks do without too.
-    model.compile(optimizer, classification_loss(model), weighted_metrics=[accuracy], auto_scale_loss=False)
+    loss = classification_loss(model, label_smoothing)
+    model.compile(optimizer, loss, weighted_metrics=[accuracy], auto_scale_loss=False)
 
 
 def _synchronized(layer):

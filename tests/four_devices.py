@@ -11,10 +11,12 @@ import tensorflow as tf
 
 import keras_dd
 from keras_dd import data, devices, train
-from keras_dd.config import RECIPES, Recipe, Stage, UserError
+from keras_dd.config import UserError
 from keras_dd.decomposition import decompose
 from keras_dd.fused import FusedBatchNormalization, fused
+from keras_dd.fused_optimizers import Adam
 from keras_dd.graph import again, copy
+from keras_dd.recipes import RECIPES, Recipe, Stage
 
 FOUR = devices.pick("4")
 BATCH = 64
@@ -30,7 +32,7 @@ def model():
     """Four sub-networks on four devices, ready to train."""
     keras.utils.set_random_seed(0)
     model = train.Subnetworks(decompose(support.network(), 4, overlap=8), FOUR)
-    model.compile(lambda: keras.optimizers.Adam(1e-2))
+    model.compile(lambda: Adam(1e-2))
     return model
 
 
@@ -84,7 +86,7 @@ def test_keras_evaluates_each_image_once_on_replicas(few):
     with devices.strategy(FOUR).scope():
         layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
         network = keras.Sequential([keras.Input(few.image_shape), *layers])
-        train.compile_full(network, keras.optimizers.Adam(1e-2))
+        train.compile_full(network, Adam(1e-2))
     network.fit(data.training_batches(few.train, BATCH), steps_per_epoch=12, shuffle=False, verbose=0)
     found = network.evaluate(data.evaluation_batches(few.test, BATCH), verbose=0, return_dict=True)["accuracy"]
     guesses = np.argmax(network(few.test.images), axis=1)
@@ -122,7 +124,7 @@ def test_no_branch_reads_what_another_wrote(graph, model):
     assert set(owners.values()) == {0, 1, 2, 3}
     written = set()
     for op in graph.get_operations():
-        if not op.type.startswith("Assign"):
+        if not op.type.startswith(("Assign", "ResourceApply")):
             continue
         met, waiting = set(), [op]
         while waiting:

@@ -31,7 +31,10 @@ SETTINGS = [
     *((name, value) for name in ("parts", "seed") for value in (None, "4", 4.5, False, np.array([1, 2]))),
     *(("validation_split", value) for value in (None, "0.1", [0.1], True, 1, float("inf"), 1j)),
     *(("grid", value) for value in ("2x2", 4, (2,), (2, 2, 2), (0, 4), (2.0, 2.0), ("2", "2"), (-2, -2), ())),
-    *(("flip", value) for value in ("yes", 1, 0.0)),
+    *((name, value) for name in ("flip", "alternate", "lookahead") for value in ("yes", 1, 0.0)),
+    *((name, value) for name in ("optimizer", "schedule", "padding", "boxes") for value in (3, "", "none", ["adam"])),
+    *((name, value) for name in ("weight_decay", "bias_rate", "label_smoothing") for value in ("1", [1], True, -1)),
+    *(("views", value) for value in (None, 0, 3, 2.0, True)),
     *(("deterministic", value) for value in (None, "no", 1)),
     *((name, value) for name in ("run_dir", "data_dir") for value in (3, "", b"runs", "a\0b", ["runs"])),
     *(

@@ -82,10 +82,36 @@ def test_flip_mirrors_half_of_the_images():
     assert 0.45 < mirrored.mean() < 0.55
 
 
-def test_crop_cuts_every_window_of_the_padded_image():
+def test_alternating_sides_are_drawn_once_and_then_take_turns():
+    """Each image by itself: half of them begin mirrored, and each is the other way round an epoch later."""
+    split = numbered(400, 2, 3, 1)
+
+    def mirrored(epoch, **options):
+        batches = data.training_batches(split, 100, first_epoch=epoch, alternate=True, **options)
+        found = np.zeros(400, int)
+        for images, labels in first(batches, 4):
+            sides = [(images == wanted).all(axis=(1, 2, 3)) for wanted in (split.images[labels], _left(split, labels))]
+            assert (sides[0] ^ sides[1]).all()
+            found[labels] = sides[1]
+        return found
+
+    begins = mirrored(0)
+    assert 0.4 < begins.mean() < 0.6
+    for epoch in (1, 2, 5):
+        assert np.array_equal(mirrored(epoch), (begins + epoch) % 2)
+    assert 0.4 < (mirrored(0, seed=1) == begins).mean() < 0.6
+    assert mirrored(1, flip=False).sum() == 0
+
+
+def _left(split, labels):
+    return split.images[labels][:, :, ::-1]
+
+
+@pytest.mark.parametrize(("padding", "mode"), [("black", "constant"), ("reflect", "reflect")])
+def test_crop_cuts_every_window_of_the_padded_image(padding, mode):
     split, margin = numbered(900), 2
-    [(images, labels)] = first(data.training_batches(split, 900, flip=False, crop=margin), 1)
-    padded = np.pad(split.images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))[labels]
+    [(images, labels)] = first(data.training_batches(split, 900, flip=False, crop=margin, padding=padding), 1)
+    padded = np.pad(split.images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode)[labels]
     seen = np.zeros((5, 5), int)
     for top in range(5):
         for left in range(5):
@@ -107,6 +133,7 @@ def test_crop_cuts_every_window_of_the_padded_image():
         ({"batch_size": 2, "first_epoch": -1}, "first_epoch -1 is not"),
         ({"batch_size": 2, "crop": -1}, "crop -1 is not a whole number from 0 to 4"),
         ({"batch_size": 2, "crop": 5}, "crop 5 is not"),
+        ({"batch_size": 2, "padding": "blak"}, "unknown padding 'blak': did you mean 'black'"),
     ],
 )
 def test_training_batches_explain_a_mistake(kwargs, message):

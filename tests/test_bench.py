@@ -14,11 +14,12 @@ from PIL import Image
 from keras_dd import bench
 from keras_dd.apps.bench import ABOUT
 from keras_dd.apps.main import main
-from keras_dd.bench import machine, summary, torch_works, turns, works
+from keras_dd.bench import machine, ray_works, summary, torch_works, turns, works
 from keras_dd.bench.task import Task, answer
 from keras_dd.models.resnet import DEPTHS
 
 SMALL = Task(model="cnn", width=4, parts=2, batch_size=8)
+MODULES = {"works": works, "torch_works": torch_works, "ray_works": ray_works, "machine": machine}
 
 
 def ended(*arguments):
@@ -68,12 +69,20 @@ def test_every_way_works(work):
     assert answer(made, SMALL, f"works.{work}") is facts  # nothing is made twice
 
 
+def test_sub_networks_in_workers_of_ray():
+    pytest.importorskip("ray")
+    with turns.processes(SMALL) as ask:
+        facts = ask("ray", "ray_works.in_workers")
+        assert facts["images"] == 16 and facts["workers"] == min(os.cpu_count(), 2)
+        assert ask("ray", "ray_works.in_workers", 1)["seconds"] > 0
+
+
 def test_all_ways_of_the_table_are_there():
     for name, (title, ways) in bench.COMPARED.items():
         assert title.format(**vars(SMALL)) and name in bench.NAMES
         for process, work in [*ways.values(), *bench.SINGLE.values()]:
             module, function = work.split(".")
-            assert callable(getattr({"works": works, "torch_works": torch_works, "machine": machine}[module], function))
+            assert callable(getattr(MODULES[module], function))
             assert process == "here" or process in turns.PROCESSES
     assert {*bench.COMPARED, *bench.SINGLE} == set(bench.NAMES) > set(bench.DEFAULT)
     [minutes] = re.findall(r"take about (\d+) minutes", ABOUT)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from test_arms import MEASURED
 
-from keras_dd import clocks, comparison, peak, timing, verdict
+from keras_dd import clocks, comparison, peak, verdict
 from keras_dd.apps.main import main
-from keras_dd.config import Settings, UserError
 
 BASELINE = [(100, 0.5), (200, 0.6), (300, 0.7), (400, 0.8)]
 FASTER = [(50, 0.3), (200, 0.8), (410, 0.85)]
@@ -63,79 +63,16 @@ def test_a_difference_is_clear_beyond_what_seeds_make_of_it():
     assert judged(*[0.01, 0.02] * 10) == "better, over 20 seeds"
 
 
-STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 0.0, "reestimation": 0.0}
-STEPS |= {"image_shape": [32, 32, 1], "classes": 10}
-MEASURED = {"full": {"step": 3.0, "evaluation": 1.0, "tracing": 0.0, "set_up": 0.0, "bytes": 1}}
-MEASURED |= {"subnets": MEASURED["full"] | {"step": 1.5}, "subnet": MEASURED["full"] | {"step": 0.75}}
-MEASURED = {"decomposed": STEPS | MEASURED, "paper": STEPS | {"full": MEASURED["full"] | {"step": 2.0}}}
-
-
-@pytest.mark.parametrize(
-    ("settings", "budget", "epochs"),
-    [
-        ({}, 2599, (4, 6, 8, 12)),  # 300 s an epoch: 8; a quarter of 2400 s for sub-networks of 150 s an epoch
-        ({"epochs": 8}, None, (4, 6, 8, 12)),
-        ({"epochs": 8, "subnet_epochs": 8}, None, (8, 4, 8, 12)),
-        ({"epochs": 8, "train_images": 100}, None, (4, 6, 8, 12)),
-        ({}, 600, (2, 1, 2, 3)),  # one epoch of the sub-networks would leave 150 s unused
-    ],
-)
-def test_all_arms_take_the_same_time(settings, budget, epochs):
-    settings = Settings(parts=2, overlap=8, **settings)
-    arms = comparison.arms_of(settings, ("tuned", "paper"), budget, MEASURED)
-    assert (arms["decomposed"].subnet_epochs, *(arms[arm].epochs for arm in ("decomposed", "tuned", "paper"))) == epochs
-    assert arms["decomposed"].parts == 2 and arms["paper"].recipe == "paper" and arms["tuned"].recipe == "quick"
-    assert {arms[arm].method for arm in ("tuned", "paper")} == {"conventional"} and arms["tuned"].parts == 4
-    times = [timing.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in arms.items()]
-    assert max(times) == min(times)
-
-
-@pytest.mark.parametrize("takes", ["tracing", "re-estimation"])
-def test_what_is_not_training_is_time_too(takes):
-    """It takes as long as an epoch of the full network does, which is one less, or two of the sub-networks."""
-    measured = {"decomposed": dict(MEASURED["decomposed"])}
-    if takes == "tracing":
-        measured["decomposed"]["subnets"] = MEASURED["decomposed"]["subnets"] | {"tracing": 300.0}
-    else:
-        measured["decomposed"]["reestimation"] = 300.0
-    arms = comparison.arms_of(Settings(), ("tuned",), 2599, measured)
-    left = (2, 6, 8) if takes == "tracing" else (4, 5, 8)
-    assert (arms["decomposed"].subnet_epochs, arms["decomposed"].epochs, arms["tuned"].epochs) == left
-    assert {timing.training_seconds(measured["decomposed"], one) for one in arms.values()} == {2400}
-    arms = comparison.arms_of(Settings(epochs=8), ("tuned",), None, measured)  # epochs against epochs
-    assert (arms["decomposed"].subnet_epochs, arms["decomposed"].epochs, arms["tuned"].epochs) == (4, 6, 8)
-
-
-def test_both_get_the_same_search_and_never_see_the_test_images():
-    arms = comparison.arms_of(Settings(), ("tuned", "paper"), 2400, MEASURED)
-    trials = comparison.trials_of(arms, (0.01, 0.005))
-    assert list(trials) == [f"search-{arm}-{rate}" for rate in ("0.01", "0.005") for arm in ("decomposed", "tuned")]
-    assert {one.validation_split for one in trials.values()} == {0.1}
-    finals = comparison.finals_of(arms, 2)
-    assert list(finals)[:4] == ["decomposed-seed0", "tuned-seed0", "paper-seed0", "decomposed-seed1"]
-    assert {one.validation_split for one in finals.values()} == {0.0}
-
-
-def test_the_rate_that_is_best_on_held_out_images_is_taken():
-    arms = dict.fromkeys(("decomposed", "tuned", "paper"), Settings())
-    reached = {"decomposed": {0.01: 0.5, 0.1: 0.4}, "tuned": {0.01: 0.5, 0.1: 0.6}}
-    searched = {f"search-{a}-{r:g}": ({"final_accuracy": x}, []) for a in reached for r, x in reached[a].items()}
-    found = comparison.choice(arms, (0.01, 0.1), searched)
-    assert {arm: chosen["learning_rate"] for arm, chosen in found.items()} == {"decomposed": 0.01, "tuned": 0.1}
-    assert found["tuned"]["tried"] == {"0.01": 0.5, "0.1": 0.6}
-    assert comparison.choice(arms, (), {}) == {}
-
-
 LINE = "compare --width 4 --parts 2 --train-images 128 --epochs 2 --subnet-epochs 1 --seeds 1 --baseline tuned"
 
 
 def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     # What is measured elsewhere: see the tests of reproduction.py and of peak.py.
-    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: {"decomposed": MEASURED["decomposed"]})
+    monkeypatch.setattr(comparison, "measure", lambda *asked: {"decomposed": MEASURED["decomposed"]})
     peaks = {"full": 300 * 2**20, "subnets": 200 * 2**20, "subnet": 100 * 2**20}
     monkeypatch.setattr(peak, "of_training", lambda settings, image_shape, classes: peaks)
     where = tmp_path / "run"
-    line = f"{LINE} --search none --run-dir {where}"
+    line = f"{LINE} --search none --also head-scale=2 --run-dir {where}"
     with pytest.raises(SystemExit) as end:
         main(line.split())
     said = capsys.readouterr().out
@@ -163,6 +100,13 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert found["arms"]["decomposed"]["peak_bytes"] == peaks
     assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
     assert "100 / 200 / 300 MiB" in said
+    variant = found["variants"]["head-scale=2"]
+    assert variant["changed"] == {"head_scale": 2.0} and set(variant["against"]) == {"decomposed", "tuned"}
+    ends = [found["arms"][arm]["final_accuracy"][0] for arm in ("head-scale=2", "decomposed")]
+    gain = variant["against"]["decomposed"]["flops"]["summary"]["difference"]["mean"]
+    assert gain == pytest.approx(ends[0] - ends[1], abs=1e-6) and "against decomposed" in said
+    for kind in "md", "html":
+        assert "against decomposed" in (where / f"comparison.{kind}").read_text()
     for picture in "comparison.png", "curves.png":
         assert (where / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -189,7 +133,7 @@ def test_a_slip_leaves_no_campaign_behind(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr().err
         assert end.value.code == 2 and said.count("\n") == 1 and "unknown data set 'nope'" in said
     # Neither does one that shows when times are known.
-    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: {"decomposed": MEASURED["decomposed"]})
+    monkeypatch.setattr(comparison, "measure", lambda *asked: {"decomposed": MEASURED["decomposed"]})
     with pytest.raises(SystemExit):
         main(["compare", "--baseline", "tuned", "--budget", "1s", "--run-dir", "new"])
     assert "ask for a larger --budget" in capsys.readouterr().err
@@ -198,7 +142,7 @@ def test_a_slip_leaves_no_campaign_behind(tmp_path, monkeypatch, capsys):
 
 def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison, "measure", lambda settings, baselines: MEASURED)
+    monkeypatch.setattr(comparison, "measure", lambda *asked: MEASURED)
     with pytest.raises(SystemExit) as end:
         main(["compare", "--budget", "40min", "--seeds", "2", "--search", "0.01", "--dry-run"])
     said = capsys.readouterr().out
@@ -218,6 +162,10 @@ def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
         ("--search 0", "'0' is not learning rates"),
         ("--seeds 0", "0 seeds"),
         ("--baseline best", "best"),
+        ("--also overlap", "'overlap' is not OPTION=VALUE, as overlap=0, of those of fit"),
+        ("--also far=3", "'far=3' is not OPTION=VALUE"),
+        ("--also overlap=many", "'many' is not a valid integer"),
+        ("--also epochs=3", "unknown setting of the variant 'epochs=3', 'epochs'"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
@@ -227,10 +175,3 @@ def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err
     assert end.value.code == 2 and message in said and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_budget_for_less_than_two_epochs_is_refused():
-    with pytest.raises(UserError, match="at least 2 epochs, and an epoch of the full network takes 5 min here"):
-        comparison.arms_of(Settings(), ("tuned",), 599, MEASURED)
-    with pytest.raises(UserError, match="method and validation_split"):
-        comparison.compare(Settings(validation_split=0.1), ("tuned",), 1, 60, (), "nowhere", "a test")

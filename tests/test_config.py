@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_dd.config import RECIPES, Settings, Stage, UserError, parse_off_diagonal, unknown
+from keras_dd.config import Settings, UserError, parse_off_diagonal, unknown
+from keras_dd.recipes import RECIPES, Stage
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,22 @@ def test_the_fastresnet_recipe_is_that_of_its_paper():
     assert (recipe.batch_size, recipe.flip, recipe.crop, recipe.standardize) == (128, True, 4, True)
     assert (stage.epochs, stage.learning_rate, stage.schedule, stage.drops) == (160, 0.1, "step", (80, 120))
     assert (stage.optimizer, stage.weight_decay) == ("sgd", 1e-4)
+
+
+def test_the_speed_recipes_are_the_published_ones():
+    """airbench94's decoupled rate and decay as those of the mean loss, and airbench94_muon's of the summed one."""
+    recipe, stage = RECIPES["speed"], RECIPES["speed"].baseline
+    assert (recipe.crop, recipe.padding, recipe.alternate, recipe.standardize) == (2, "reflect", True, True)
+    images = 1024 * (1 + 1 / (1 - 0.85))
+    assert stage.learning_rate == pytest.approx(11.5 / images * recipe.batch_size, rel=0.01)
+    assert stage.weight_decay * stage.learning_rate == pytest.approx(0.0153 * recipe.batch_size / images, rel=0.01)
+    assert (stage.momentum, stage.bias_rate, stage.label_smoothing) == (0.85, 64, 0.2)
+    recipe, stage = RECIPES["speed-muon"], RECIPES["speed-muon"].baseline
+    others = 7 * stage.learning_rate  # see `optimizer.OTHERS_RATE`
+    assert (stage.epochs, stage.learning_rate, recipe.batch_size) == (8, 0.24, 2000)
+    assert others == pytest.approx(0.67 * recipe.batch_size * (9 / 256) ** 2, rel=0.02)
+    assert others * stage.bias_rate == pytest.approx(0.053 * recipe.batch_size, rel=0.02)
+    assert others * stage.weight_decay == pytest.approx(2e-6 * recipe.batch_size, rel=0.02)
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -8,9 +8,9 @@ import pytest
 import support
 
 from keras_dd import data, optimizer, train
-from keras_dd.config import Stage
 from keras_dd.decomposition import decompose
 from keras_dd.divergence import Guard
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 
 EPOCHS, STEPS = 4, 4

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import support
+import tensorflow as tf
 
 from keras_dd import data
-from keras_dd.evaluation import accuracies, predictions
+from keras_dd.evaluation import accuracies, predictions, views_of
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,23 @@ def test_accuracy_counts_each_image_once(network, few, evaluation):
     assert accuracies(network, evaluation)[0] == pytest.approx(np.mean(guesses == few.test.labels), abs=1e-6)
     one_class = data.Split(few.test.images, np.zeros(100, np.int32))  # the images that fill up have label 0 too
     assert accuracies(network, data.evaluation_batches(one_class, 64))[0] == pytest.approx(np.mean(guesses == 0))
+
+
+def test_views_are_averaged(network, few, evaluation):
+    """6: half of it the image and its mirror image, half both of them shifted by a pixel along the diagonal."""
+    images = few.test.images.astype("float32")
+    wide = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    plain = [images, images[:, :, ::-1]]
+    shifted = [side for x in (wide[:, :-2, :-2], wide[:, 2:, 2:]) for side in (x, x[:, :, ::-1])]
+    for count, views, shares in ((2, plain, [1 / 2] * 2), (6, plain + shifted, [1 / 4] * 2 + [1 / 8] * 4)):
+        mean = sum(share * np.array(network(view)) for share, view in zip(shares, views, strict=True))
+        for (share, view), wanted in zip(views_of(tf.constant(images), count), views, strict=True):
+            np.testing.assert_array_equal(view, wanted)
+            assert share in shares
+        assert sum(share for share, _ in views_of(tf.constant(images), count)) == 1
+        wanted = np.mean(mean.argmax(axis=1) == few.test.labels)
+        assert accuracies(network, evaluation, views=count)[0] == pytest.approx(wanted, abs=1e-6)
+    assert len({tuple(accuracies(network, evaluation, (1, 3), views)) for views in (1, 2, 6)}) == 3
 
 
 def test_predictions_are_those_of_the_network_and_no_image_comes_twice(network, few, evaluation):

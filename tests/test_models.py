@@ -9,7 +9,7 @@ from keras_dd.boxes import boxes
 from keras_dd.channels import walk
 from keras_dd.config import UserError
 from keras_dd.decomposition import part_of
-from keras_dd.models import DEPTHS, MODELS, PUBLISHED, STACKS, bottleneck, cnn, fastresnet, resnet
+from keras_dd.models import DEPTHS, MODELS, PUBLISHED, STACKS, bottleneck, cnn, fastresnet, resnet, speednet
 
 
 def trainable(build, *args, **kwargs):
@@ -34,6 +34,7 @@ COUNTS = {
     "fastresnet56": 853_850,
     "fastresnet110": 1_726_778,
     "fastresnet668": 10_747_034,
+    "speednet": 9 * (24 * 16 + 16 * 16 + 16 * 64 + 3 * 64 * 64) + 2 * 16 + 4 * 64 + 640,  # its first layer is frozen
 }
 IDENTITY = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
 
@@ -46,8 +47,14 @@ def test_every_model_has_its_published_count(name):
 
 def test_no_model_is_missed():
     resnets, fast = (f"resnet{depth}" for depth in (*DEPTHS, 50, 101)), (f"fastresnet{depth}" for depth in PUBLISHED)
-    assert set(COUNTS) == set(MODELS) == {"cnn", *resnets, *fast}
+    assert set(COUNTS) == set(MODELS) == {"cnn", "speednet", *resnets, *fast}
     assert DEPTHS == (8, 14, 20, 32, 44, 56, 110)
+
+
+def test_speednet_has_its_published_count():
+    """1.97 million."""
+    assert trainable(speednet, 64) == 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256**2) + 2 * 64 + 4 * 256 + 2560
+    assert round(trainable(speednet, 64) / 1e6, 2) == 1.97
 
 
 def by_hand(depth, width, shortcut, classes=10):
@@ -185,7 +192,7 @@ def test_the_papers_parts_of_bottlenecks():
         assert [w.shape for w in mine.weights] == [w.shape for w in its.weights]
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet50", "fastresnet20"])
+@pytest.mark.parametrize("name", ["cnn", "resnet8", "resnet50", "fastresnet20", "speednet"])
 def test_a_model_takes_raw_images_and_gives_logits(name, rng):
     model = MODELS[name](width=8, classes=7, image_shape=(16, 24, 1))
     assert model.input_shape == (None, 16, 24, 1) and model.output_shape == (None, 7)
@@ -199,7 +206,7 @@ def test_a_model_takes_raw_images_and_gives_logits(name, rng):
     assert model.get_layer("head").activation is keras.activations.linear
 
 
-@pytest.mark.parametrize("build", [cnn, resnet, bottleneck, fastresnet])
+@pytest.mark.parametrize("build", [cnn, resnet, bottleneck, fastresnet, speednet])
 def test_images_can_be_standardised(build):
     """Whatever builds the network: to mean 0 and variance 1, and a channel that never varies to 0."""
     with keras.StatelessScope():

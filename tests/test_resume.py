@@ -15,7 +15,8 @@ import support
 import keras_dd
 from keras_dd import outcome, pipeline, rundir
 from keras_dd.apps.main import main
-from keras_dd.config import RECIPES, Recipe, Settings, Stage, UserError
+from keras_dd.config import Settings, UserError
+from keras_dd.recipes import RECIPES, Recipe, Stage
 
 SETTINGS = {"parts": 2, "overlap": 8, "subnet_epochs": 1, "epochs": 1}
 

@@ -13,14 +13,16 @@ import support
 from keras import layers
 
 from keras_dd import data, files, snapshot, train
-from keras_dd.config import Stage, UserError
+from keras_dd.config import UserError
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.divergence import Guard
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop, Terminated
 
 EPOCHS, STEPS = 3, 4
-STAGE = Stage(EPOCHS, learning_rate=1e-2)
+# With slow weights of its own, which Lookahead has after 5, 10 and 12 steps.
+STAGE = Stage(EPOCHS, learning_rate=1e-2, lookahead=True, bias_rate=4.0, label_smoothing=0.1, boxes="random")
 
 
 class Reached(keras.callbacks.Callback):

@@ -39,6 +39,7 @@ NETWORKS = {
     "resnet8": lambda: MODELS["resnet8"](16),
     "mine": lambda: mine(16),
     "pooled": lambda: pooled(16),
+    "speednet": lambda: MODELS["speednet"](16),  # begins with a frozen layer
 }
 
 

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 import support
+import tensorflow as tf
 
 from keras_dd import data, train
-from keras_dd.config import Stage
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 
 STEPS = 4
@@ -79,6 +80,22 @@ def test_each_part_sees_its_own_box(parts, together, few):
     assert all(support.weights_differ(together[k], noisy[k]) > 1e-2 for k in (1, 2, 3))
 
 
+def test_random_boxes_are_windows_of_the_image_in_other_places_each_step(parts):
+    model = train.Subnetworks(parts, random_boxes=True)
+    model.compile(lambda: keras.optimizers.SGD(0.1))
+    images, places = np.arange(2 * 32 * 32).reshape(2, 32, 32, 1), set()
+    for step in range(12):
+        for k, optimizer in enumerate(model.optimizers):
+            optimizer.iterations.assign(step)
+            seen = model._box(k, tf.constant(images))
+            assert seen.shape == (2, 20, 20, 1)
+            top, left = divmod(int(seen[0, 0, 0, 0]), 32)
+            np.testing.assert_array_equal(seen, images[:, top : top + 20, left : left + 20])
+            np.testing.assert_array_equal(seen, model._box(k, tf.constant(images)))  # as when a run goes on
+            places.add((top, left))
+    assert len(places) > 30 and {min(top for top, _ in places), max(left for _, left in places)} == {0, 12}
+
+
 def test_subnetworks_learn_under_fit():
     dataset = data.load("digits")
     keras.utils.set_random_seed(0)
@@ -107,9 +124,10 @@ def test_parts_begin_unlike_one_another(parts):
 
 
 def test_fit_subnets_records_each_network(parts, few, evaluation):
-    stage = Stage(epochs=3, learning_rate=1e-2, schedule="step", drops=(1, 2))
+    stage = Stage(epochs=3, learning_rate=1e-2, schedule="step", drops=(1, 2), boxes="random")
     recorder = Recorder([f"subnet {k}" for k in (1, 2, 3, 4)], "test")
     trained = train.fit_subnets(parts, stage, feed(few), STEPS, evaluation, ("CPU:0",), [recorder])
+    assert recorder.model.random_boxes
     assert trained.boxes == parts.boxes
     rows = recorder.rows
     assert [(row["stage"], row["epoch"]) for row in rows] == [
@@ -180,8 +198,13 @@ def test_the_loss_takes_logits_and_probabilities(activation, nested, few):
     if activation is None:
         scores = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     right = -np.log(scores[np.arange(100), few.test.labels])
+    mean = -np.log(scores).mean(axis=1)
     loss = train.classification_loss(model)
     scores = model(few.test.images)
     assert float(loss(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
     weights = np.arange(100) < 60  # as of a batch filled up with 40 black images
     assert float(loss(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)
+    smoothed = train.classification_loss(model, 0.2)
+    right = 0.8 * right + 0.2 * mean  # a fifth of a label is shared by all classes
+    assert float(smoothed(few.test.labels, scores)) == pytest.approx(right.mean(), rel=1e-4)
+    assert float(smoothed(few.test.labels, scores, weights)) == pytest.approx(right[:60].mean(), rel=1e-4)

@@ -29,6 +29,7 @@ COMPARED = {
         "{parts} sub-networks of {model}, width {width}",
         {
             "at once": ("here", "works.at_once"),
+            "in workers of Ray": ("ray", "ray_works.in_workers"),
             "one after another": ("here", "works.one_by_one"),
             "one after another, stock Keras": ("stock", "works.stock_one_by_one"),
             "one after another, PyTorch": ("torch", "torch_works.one_by_one"),
@@ -54,7 +55,7 @@ SINGLE = {
     "startup": ("here", "machine.startup"),
     "composition": ("alone", "machine.composition"),
 }
-NAMES = ("ceilings", "full", "subnets", "fused", "feed", "startup", "composition", "malloc")
+NAMES = ("ceilings", "full", "fused", "feed", "startup", "composition", "subnets", "malloc")
 DEFAULT = NAMES[:-1]
 
 # Seconds, on two cores: to start a process with TensorFlow, to make a work ready, and those of `SINGLE`.

@@ -20,6 +20,7 @@ TRIAL, LEAST = 3, 2
 PROCESSES = {
     "stock": {"without": ("TF_ENABLE_ONEDNN_OPTS",)},  # TensorFlow's own default
     "torch": {},
+    "ray": {},
     "alone": {},
     "default": {},
     # Memory up to 1 GiB comes from the heap, which is not given back up to 2 GiB and grows by 256 MiB.

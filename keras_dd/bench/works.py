@@ -12,6 +12,7 @@ from keras_dd import cost, data, devices, train
 from keras_dd.bench.task import CLASSES, IMAGE_SHAPE
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.fused import accelerate
+from keras_dd.fused_optimizers import Adam
 from keras_dd.models import MODELS
 
 
@@ -42,7 +43,7 @@ def stock_fit(task):
 
 def bare_step(task):
     """The full network in a `tf.function`, on one batch that is in memory."""
-    network, optimizer = accelerate(_full(task)), keras.optimizers.Adam()
+    network, optimizer = accelerate(_full(task)), Adam()
     images, labels = next(iter(_batches(task)))
     loss_of = train.classification_loss(network)
     optimizer.build(network.trainable_variables)
@@ -66,17 +67,18 @@ def bare_step(task):
 def at_once(task):
     """All sub-networks at once, as `keras-dd fit` trains them."""
     model = train.Subnetworks(parts_of(task), devices.pick())
-    model.compile(keras.optimizers.Adam)
+    model.compile(Adam)
     return _fits([(model, _batches(task))], task, model.subnets)
 
 
-def one_by_one(task):
-    """The same sub-networks, fast ones too, one after another."""
+def one_by_one(task, numbers=None):
+    """The same sub-networks, or those of some numbers, fast ones too, one after another."""
     parts, models = parts_of(task), []
-    for net, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
-        models.append(train.Subnetworks(Decomposition((net,), (box,)), (name,)))
-        models[-1].compile(keras.optimizers.Adam)
-    return _fits([(model, _batches(task)) for model in models], task, parts)
+    chosen = range(task.parts) if numbers is None else numbers
+    for k, name in zip(chosen, itertools.cycle(devices.pick())):
+        models.append(train.Subnetworks(Decomposition((parts[k],), (parts.boxes[k],)), (name,)))
+        models[-1].compile(Adam)
+    return _fits([(model, _batches(task)) for model in models], task, [parts[k] for k in chosen])
 
 
 def stock_one_by_one(task):
@@ -116,7 +118,7 @@ def _stock(network):
 
 
 def _full_fit(task, network):
-    train.compile_full(network, keras.optimizers.Adam())
+    train.compile_full(network, Adam())
     return _fits([(network, _batches(task))], task)
 
 

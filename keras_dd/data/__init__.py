@@ -13,6 +13,7 @@ from keras_dd.data.batches import evaluation_batches, steps_per_epoch, training_
 from keras_dd.data.moments import moments
 from keras_dd.data.splits import Dataset, Split, check_int, hold_out
 from keras_dd.data.stream import Stream
+from keras_dd.data.whitening import whitening
 
 __all__ = [
     "Dataset",
@@ -25,6 +26,7 @@ __all__ = [
     "moments",
     "steps_per_epoch",
     "training_batches",
+    "whitening",
 ]
 
 # What `kept` keeps: {how it was asked for: (train, test, classes, notes)}.

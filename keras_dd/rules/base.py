@@ -13,7 +13,7 @@ from keras_dd.shares import Channels, Share, Window
 class Placement(NamedTuple):
     """`full_weight[full]` is `part_weight[part]`; both are numpy indices.
 
-    At the head, where every part has all output channels, `averaged` weights are divided by the number of parts.
+    Where every part has all output channels, as at the head, `averaged` weights are divided by the number of parts.
     `sums` marks a kernel that is multiplied with the input's channels and summed over them, along its axis -2.
     """
 
@@ -51,6 +51,16 @@ class Visit:
     def channels(self, k):
         """Part k's channels at the (first) input and at the output."""
         return self.inputs[0].channels.part(k), self.output.channels.part(k)
+
+    @property
+    def is_of_image(self):
+        """Whether it is a frozen layer on the image's channels: all parts have it whole, with the model's weights."""
+        if self.rule.weights is None or not self.operation.weights or self.operation.trainable:
+            return False
+        channels = self.output.channels
+        if not isinstance(channels, Channels) or not channels.root.image:
+            return False
+        return all(place.part is ... for place in self.rule.weights(self, 0))  # a PReLU has weights for positions
 
 
 def with_channels(operation, share, also_moved=False):

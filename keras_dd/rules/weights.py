@@ -13,6 +13,9 @@ def _new_channels(operation, share, length):
 
 def conv(operation, x):
     x = with_channels(operation, x)
+    if x.channels.root.image and not operation.trainable:  # it belongs to the image, and so does what it makes of it
+        made = Channels.of_image(operation.filters, x.channels.deal)
+        return Share((*slide(operation, x, operation.kernel_size), made))
     make = _new_channels if operation.groups == 1 else _grouped_channels
     return Share((*slide(operation, x, operation.kernel_size), make(operation, x, operation.filters)))
 

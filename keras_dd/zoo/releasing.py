@@ -17,7 +17,18 @@ from keras_dd.zoo.rights import rights
 
 STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 # Settings that tell of a machine's folders, or change nothing in what is learnt.
-LOCAL = ("data_dir", "run_dir", "devices", "engine", "address", "cpus", "gpus", "snapshot_every", "tensorboard")
+LOCAL = (
+    "data_dir",
+    "run_dir",
+    "devices",
+    "engine",
+    "address",
+    "cpus",
+    "gpus",
+    "snapshot_every",
+    "tensorboard",
+    "views",
+)
 # What the network of the file may reach otherwise than the run's report says: a run in bfloat16 rounds.
 SAME = 0.005
 SAME_TWIN = ("dataset", "train_images", "split", "image_size", "model", "width", "shortcut", "block")

@@ -1,0 +1,152 @@
+"""The arms of a comparison: which runs it makes, so that all of them take the same time."""
+
+import dataclasses
+import math
+import re
+
+from keras_dd import campaign, timing
+from keras_dd.config import BASELINES, Settings, UserError, unknown
+from keras_dd.job import DECOMPOSITION_FIELDS, STAGE_FIELDS
+from keras_dd.recipes import RECIPES
+
+# Of the time of a run by decomposition; not tuned here.
+SUBNET_SHARE = 0.25
+# The held-out training images of a search, and its seed.
+HELD_OUT, SEARCH_SEED = 0.1, 0
+OURS = "decomposed"
+# What a variant of ours may have otherwise, on as many devices, and of that, what changes the time of a step.
+VARIED = (*(field for field in DECOMPOSITION_FIELDS if field not in ("grid", "parts")), "learning_rate")
+TIMED = ("overlap", "boxes")
+
+
+def check(settings, baselines, seeds, budget, also):
+    """UserError for what cannot be compared."""
+    for baseline in baselines:
+        if baseline not in BASELINES:
+            raise unknown("baseline", baseline, BASELINES)
+    if not baselines or seeds < 1:
+        raise UserError(f"{len(baselines)} baselines and {seeds} seeds: there must be one of each at least")
+    if (budget is None) is (settings.epochs is None):
+        raise UserError("say either how long a run may take, --budget 10min, or the --epochs of the baseline")
+    if settings.method != "decomposition" or settings.validation_split:
+        raise UserError("method and validation_split are what a comparison sets itself: leave them out")
+    for name, changed in also.items():
+        for field in changed:
+            if field not in VARIED:
+                raise unknown(f"setting of the variant {name!r},", field, VARIED)
+        dataclasses.replace(settings, **changed)
+
+
+def conventional(settings, recipe):
+    """The same network from random initialisation; what is asked for in place of a recipe's is not the paper's."""
+    others = (*STAGE_FIELDS, "alternate", "padding") if recipe == "paper" else ()
+    plain = {name: getattr(Settings, name) for name in (*DECOMPOSITION_FIELDS, *others)}
+    return dataclasses.replace(settings, **plain, method="conventional", recipe=recipe)
+
+
+def rates_of(measured, arm):
+    """What was measured of the arm, or of ours, which it is as fast as."""
+    return measured.get(arm, measured[OURS])
+
+
+def arms_of(settings, baselines, budget, measured, also=()):
+    """{arm: `Settings`}, with the epochs that take all of them the same time, or ours less than a baseline.
+
+    `also` are the variants of ours, {name: {field of `VARIED`: value}}.
+    """
+    if settings.epochs:  # whoever asks for epochs compares epochs; in a budget of seconds everything counts
+        measured = {arm: timing.of_epochs(rates) for arm, rates in measured.items()}
+    rates = measured[OURS]
+    full = timing.epoch_seconds(rates, settings, "full")
+    epochs = settings.epochs or int(timing.epochs_within(rates, settings, "full", budget))
+    if epochs < 2:
+        raise UserError(
+            f"a run is to have at least 2 epochs, and an epoch of the full network takes {campaign.duration(full)} "
+            "here: ask for a larger --budget, or for fewer --train-images"
+        )
+    seconds = timing.stage_seconds(rates, settings, "full", epochs)
+    arms = {OURS: _within(seconds, rates, settings)}
+    for name, changed in dict(also).items():
+        arms[name] = _within(seconds, rates_of(measured, name), dataclasses.replace(settings, **changed))
+    for baseline in baselines:
+        recipe = "paper" if baseline == "paper" else settings.recipe
+        arms[baseline] = dataclasses.replace(conventional(settings, recipe), epochs=epochs)
+    if "paper" in arms:
+        within = timing.epochs_within(measured["paper"], arms["paper"], "full", seconds)
+        arms["paper"] = dataclasses.replace(arms["paper"], epochs=math.ceil(round(within, 6)))
+    return arms
+
+
+def _within(seconds, rates, settings):
+    """`settings` with the epochs of both stages that fill these seconds best, and never take longer.
+
+    An epoch may be a large part of the time, so the share of the sub-networks gives way by one of theirs.
+    """
+    share = settings.subnet_epochs
+    if share is None:
+        share = max(1, round(timing.epochs_within(rates, settings, "subnets", SUBNET_SHARE * seconds)))
+    found = []
+    for subnet_epochs in (
+        [share] if settings.subnet_epochs is not None else sorted({share, max(1, share - 1), share + 1})
+    ):
+        one = dataclasses.replace(settings, subnet_epochs=subnet_epochs, epochs=0)
+        rest = seconds - timing.training_seconds(rates, one)
+        epochs = math.floor(round(rest / timing.epoch_seconds(rates, settings, "full"), 6))
+        if epochs >= 1:
+            found.append(dataclasses.replace(one, epochs=epochs))
+    if not found:
+        raise UserError(
+            f"{share} epochs of the sub-networks and one of fine-tuning take longer than the baseline, "
+            f"{campaign.duration(seconds)}: ask for fewer --subnet-epochs, for more --epochs or a larger --budget"
+        )
+    return max(found, key=lambda one: (timing.training_seconds(rates, one), -abs(one.subnet_epochs - share)))
+
+
+def search_of(settings):
+    """The learning rates that are tried where none are named: half, once and twice that of the recipe's baseline."""
+    return tuple(factor * RECIPES[settings.recipe].baseline.learning_rate for factor in (0.5, 1, 2))
+
+
+def trials_of(arms, search):
+    """{name: `Settings`} of the search for a learning rate, the same for ours and for the tuned baseline."""
+    trial = {"validation_split": HELD_OUT, "seed": SEARCH_SEED}
+    return {
+        f"search-{arm}-{rate:g}": dataclasses.replace(arms[arm], learning_rate=rate, **trial)
+        for rate in search
+        for arm in (OURS, "tuned")
+        if arm in arms
+    }
+
+
+def choice(arms, search, searched):
+    """{arm: {"learning_rate", "tried": {rate: accuracy on held-out training images}}}; nothing without a search."""
+    found = {}
+    for arm in (OURS, "tuned") if search else ():
+        if arm in arms:
+            tried = {rate: searched[f"search-{arm}-{rate:g}"][0]["final_accuracy"] for rate in search}
+            found[arm] = {"learning_rate": max(tried, key=tried.get), "tried": {f"{r:g}": a for r, a in tried.items()}}
+    return found
+
+
+def with_rates(arms, chosen, also=()):
+    """The arms with the learning rates that were `chosen`; variants have that of ours, but for those with their own."""
+    found = {}
+    for arm, settings in arms.items():
+        source = OURS if arm in also and "learning_rate" not in also[arm] else arm
+        rate = chosen[source]["learning_rate"] if source in chosen else settings.learning_rate
+        found[arm] = dataclasses.replace(settings, learning_rate=rate)
+    return found
+
+
+def finals_of(arms, seeds):
+    """{name: `Settings`}, seed by seed: what the machine does in the meantime then meets all arms."""
+    return {
+        name_of(arm, seed): dataclasses.replace(settings, seed=seed)
+        for seed in range(seeds)
+        for arm, settings in arms.items()
+    }
+
+
+def name_of(arm, seed):
+    """The name of a run, which is that of its folder too."""
+    return f"{re.sub('[^-+.,=0-9A-Za-z]', '_', arm)}-seed{seed}"
