@@ -2,9 +2,8 @@
 
 A convolution's inner loop takes 16 channels at once, whether there are as many or not, and each kernel that is started
 has its price.  So narrow networks train faster side by side: their channels in one tensor, network after network, and
-the kernels of as many as fill up the 16 in one kernel that is zero between them.  The zeros keep the networks apart:
-each has the numbers, the gradients and the statistics that it has alone.  Only what is not finite passes, for 0 * inf
-is not 0.
+their kernels in one kernel that is zero between them.  The zeros keep the networks apart: each has the numbers, the
+gradients and the statistics that it has alone.  Only what is not finite passes, for 0 * inf is not 0.
 """
 
 import tensorflow as tf
@@ -101,26 +100,14 @@ def _all(twins, name):
 
 
 def _conv(twins, x):
-    """Only as many networks in one kernel as fill up the lanes: what is zero between them is computed all the same."""
-    layer, count = twins[0], len(twins)
-    most = max(1, LANES // layer.filters)
-    sides = [twins[first : first + most] for first in range(0, count, most)]
-    x = tf.cast(x, layer.compute_dtype)
-    xs = tf.split(x, [len(side) * (x.shape[-1] // count) for side in sides], axis=-1) if len(sides) > 1 else [x]
-    xs = [_convolved(side, x) for side, x in zip(sides, xs, strict=True)]
-    x = tf.concat(xs, axis=-1) if len(sides) > 1 else xs[0]
-    x = tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x
-    return _together(layer.activation(_apart(x, count)))  # a softmax, say, is over one network's channels
-
-
-def _convolved(twins, x):
-    """Without bias and activation, by one kernel for all of these networks."""
     layer, kernels = twins[0], tf.stack(_all(twins, "kernel"), axis=2)
     height, width, count, rows, columns = kernels.shape
-    if count > 1:
-        kernels = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
-    kernel = tf.reshape(kernels, (height, width, count * rows, count * columns))
-    return tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+    diagonal = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
+    kernel = tf.reshape(diagonal, (height, width, count * rows, count * columns))
+    x = tf.cast(x, layer.compute_dtype)
+    x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+    x = tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x
+    return _together(layer.activation(_apart(x, count)))  # a softmax, say, is over one network's channels
 
 
 def _dense(twins, x):
