@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from keras_dd import cost, models, zoo
-from keras_dd.report import COLOURS
+from keras_dd.curves import COLOURS
 
 PATH = Path(__file__).with_name("zoo.png")
 # {source: (shortcut, {data set: {depth: test accuracy, %}})}: ResNets of width 16.

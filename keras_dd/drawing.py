@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_dd.report import COLOURS, DASHES
+from keras_dd.curves import COLOURS, DASHES
 
 
 def curves(axes, arms, xlabel, ylabel):

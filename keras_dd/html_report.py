@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_dd import clocks, html_answers
+from keras_dd import clocks, curves, html_answers
 from keras_dd import report as reporting
 from keras_dd.files import replacing
 from keras_dd.html_charts import Line, chart, ticks
@@ -196,7 +196,7 @@ def _subnetworks(report, history, split):
 
     found = [
         card(f"sub-network {k}", box, accuracy, stages.get(f"subnet {k}", []), style(k))
-        for k, (box, accuracy) in enumerate(reporting.parts(report), start=1)
+        for k, (box, accuracy) in enumerate(curves.parts(report), start=1)
     ]
     if "finetune" in stages:
         found.append(

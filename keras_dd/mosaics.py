@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from keras_dd.curves import COLOURS
 from keras_dd.files import replacing
-from keras_dd.report import COLOURS
 
 MOST = 8  # channels of a part that are shown
 

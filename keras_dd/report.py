@@ -1,4 +1,4 @@
-"""Results -> files, tables and curves.
+"""Results -> files and tables.
 
 A report is a plain dict of what a run asked for, ran on, reached and took; a history is a list of rows, one for each
 stage and epoch.  The pipeline fills both, everything here only shows them; what an interrupted run did not reach is
@@ -8,8 +8,6 @@ shown as a dash.  Accuracies are fractions of the split that `report["evaluated_
 import csv
 import json
 import re
-from collections.abc import Iterator
-from itertools import zip_longest
 from pathlib import Path
 
 from rich import box
@@ -18,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_dd import clocks, confusion
+from keras_dd.curves import curves, percent, trained
 from keras_dd.files import replacing
 
 COLUMNS = ("stage", "epoch", "seconds", "learning_rate", "loss", "accuracy")
@@ -30,9 +29,6 @@ STAGES = {
     "baseline": "full network",
     "evaluate": "evaluate",
 }
-# Okabe and Ito's colour-blind safe palette without its yellow and black; parts 7 to 12 are dashed, 13 to 18 dotted.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
-DASHES = ("-", "--", ":")
 
 
 def write(run_dir: Path, report: dict, history: list[dict]) -> None:
@@ -64,7 +60,7 @@ def read(run_dir: Path) -> tuple[dict, list[dict]]:
 def table(report: dict) -> Group:
     """What the terminal shows at the end, at most 80 columns wide: accuracies beside (or above) times, sizes below."""
     tables = (
-        terminal_table(_accuracies(report), strong=_trained(report)),
+        terminal_table(_accuracies(report), strong=trained(report)),
         terminal_table(_times(report), strong="total"),
     )
     if _has_top5(report):  # one column too many
@@ -92,7 +88,7 @@ def tables(report: dict, history: list[dict]) -> dict[str, list[tuple[str, ...]]
     epochs = [("last epoch of", "epoch", "loss", "training", split)]
     for stage, row in {row["stage"]: row for row in history}.items():
         accuracies = row["accuracy"], row.get(f"{split}_accuracy")
-        epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(_percent, accuracies)))
+        epochs.append((stage, str(row["epoch"]), f"{row['loss']:.4f}", *map(percent, accuracies)))
     found = {"accuracies": _accuracies(report), "times": _times(report), "clocks": _clocks(report)}
     found |= {"sizes": _sizes(report), "epochs": epochs}
     if "predictions" in report:
@@ -109,97 +105,6 @@ def remarks(report: dict) -> list[str]:
     return diverged + [f"subnet {k} is at chance after its schedule: it has learnt nothing from its box" for k in dead]
 
 
-def curves(report: dict, history: list[dict], path: Path) -> None:
-    """Draw accuracy against training time, and any boxes in the same colours, as a PNG of 1600 x 700 pixels."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.375), dpi=160, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-    if report["boxes"]:
-        left, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
-        _draw_boxes(right, report)
-    else:
-        left = figure.subplots()
-    _draw_accuracy(left, report, history)
-    figure.savefig(path, format="png")
-
-
-def _draw_accuracy(axes, report: dict, history: list[dict]) -> None:
-    """Sub-networks from second 0, the hand-over, and the fine-tuned network, on one clock; or the full one alone."""
-    seconds, measured = report["seconds"], f"{report['evaluated_on']}_accuracy"
-    runs = {}
-    for row in history:
-        runs.setdefault(row["stage"], []).append((row["seconds"], row.get(measured)))
-    tuned, whole = runs.pop("finetune", []), runs.pop("baseline", [])
-    handover = seconds.get("subnets") or max((time for run in runs.values() for time, _ in run), default=0)
-    composed = handover + (seconds.get("compose") or 0), report.get("composed_accuracy")
-    restarted = composed[0] + (seconds.get("recalibrate") or 0), report.get("recalibrated_accuracy")
-    tuned = tuned and [composed, restarted, *((restarted[0] + time, accuracy) for time, accuracy in tuned)]
-    tuned = tuned or whole
-    end = (tuned[-1][0] if tuned else restarted[0]) or 1
-    scale, unit = next((pair for pair in ((3600, "hours"), (60, "minutes")) if end > 5 * pair[0]), (1, "seconds"))
-
-    def draw(run, **style):
-        run = [(time / scale, accuracy) for time, accuracy in run if accuracy is not None]
-        return axes.plot(*zip(*run, strict=True), **style) if run else []
-
-    for part in range(len(report["boxes"])):
-        draw(runs.get(f"subnet {part + 1}", []), linewidth=1.5, marker=".", markersize=4, **_style(part))
-    draw(tuned, color="black", linewidth=2, marker=".", markersize=5)
-    diamond = {"marker": "D", "linestyle": "none", "color": "black", "zorder": 5, "clip_on": False}
-    handles = draw([composed], label="composed " + _percent(composed[1], 1), markerfacecolor="white", **diamond)
-    handles += draw([restarted], label="batch norm re-estimated " + _percent(restarted[1], 1), **diamond)
-    if handles:
-        axes.legend(handles=handles, frameon=False)
-
-    chance, final = report["dataset"]["chance"], report.get("final_accuracy")
-    everything = [accuracy or 0 for run in (*runs.values(), tuned, [composed, restarted]) for _, accuracy in run]
-    top = min(max(chance, *everything) + 0.1, 1.03)
-    beside = {"xycoords": ("axes fraction", "data"), "xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-    axes.axhline(chance, color="#777777", linewidth=1, linestyle=":")
-    axes.annotate("chance\n" + _percent(chance, 1), (1, chance), color="#555555", **beside)
-    if report["boxes"]:
-        axes.set_title(f"{len(report['boxes'])} sub-networks, at the same time", loc="left", fontsize=10)
-        axes.axvspan(0, handover / scale, color="#f2f2f2", linewidth=0, zorder=0)
-    if tuned:
-        title = "the composed network, fine-tuned" if report["boxes"] else "the full network"
-        axes.set_title(title, loc="right", fontsize=10)
-    if tuned and final is not None:  # beside the end of its curve, but never on top of the label of chance
-        height = max(final, chance + 0.12 * top)
-        axes.annotate(f"{_trained(report)}\n" + _percent(final, 1), (1, height), weight="bold", **beside)
-    axes.yaxis.set_major_formatter(lambda value, _: _percent(value, 0))
-    axes.set(xlim=(0, 1.02 * end / scale), ylim=(0, top))
-    axes.set(xlabel=f"training time, {unit}", ylabel=f"accuracy on the {report['evaluated_on']} split")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_boxes(axes, report: dict) -> None:
-    """One small image for each part, laid out as the grid is, with the part's box, number and accuracy.
-
-    Not all boxes on one image: they overlap, and from nine parts on nobody could tell them apart.
-    """
-    from matplotlib.patches import Rectangle
-
-    rows, columns = report["dataset"]["image_shape"][:2]
-    tops, lefts = (sorted({corner[axis] for corner in report["boxes"]}) for axis in (0, 1))
-    for part, ((top, left, height, width), accuracy) in enumerate(parts(report)):
-        y, x = 1.4 * rows * tops.index(top), 1.15 * columns * lefts.index(left)
-        style = _style(part)
-        axes.add_patch(Rectangle((x, y), columns, rows, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8))
-        axes.add_patch(Rectangle((x + left, y + top), width, height, alpha=0.3, linewidth=0, color=style["color"]))
-        axes.add_patch(Rectangle((x + left, y + top), width, height, fill=False, linewidth=1.8, **style))
-        label = str(part + 1) if accuracy is None else f"{part + 1}: {_percent(accuracy, 1)}"
-        axes.text(x + columns / 2, y - 0.06 * rows, label, ha="center", fontsize=9 if len(lefts) <= 2 else 6.5)
-    axes.set(aspect="equal", xlim=(-0.03 * columns, (1.15 * len(lefts) - 0.12) * columns))
-    axes.set_ylim((1.4 * len(tops) - 0.37) * rows, -0.37 * rows)
-    axes.set_title("what each sub-network sees", fontsize=10)
-    axes.axis("off")
-
-
-def _style(part: int) -> dict:
-    return {"color": COLOURS[part % len(COLOURS)], "linestyle": DASHES[part // len(COLOURS) % len(DASHES)]}
-
-
 def headline(report: dict) -> str:
     settings, dataset = report["settings"], report["dataset"]
     stopped = report.get("interrupted")
@@ -208,16 +113,6 @@ def headline(report: dict) -> str:
     model = Path(settings["model"]).stem  # it may be a file
     how = f"{len(report['boxes'])} parts" if report["boxes"] else "trained conventionally"
     return f"{model} on {dataset['name']}, {how}, {images}{note}"
-
-
-def _trained(report: dict) -> str:
-    """What the network that the run ends with is called."""
-    return "fine-tuned" if report["boxes"] else "full network"
-
-
-def parts(report: dict) -> Iterator[tuple[list[int], float | None]]:
-    """(box, accuracy or None) of every part."""
-    return zip_longest(report["boxes"], report.get("subnet_accuracy") or [])
 
 
 def _accuracies(report: dict) -> list[tuple[str, ...]]:
@@ -231,16 +126,16 @@ def _accuracies(report: dict) -> list[tuple[str, ...]]:
     for k, (top, left, height, width) in enumerate(report["boxes"]):
         sees = f"{top}–{top + height - 1}", f"{left}–{left + width - 1}"
         reached = (report.get(f"subnet_{kind}") for kind in kinds)
-        lines.append((f"sub-network {k + 1}", *sees, *(_percent(each[k] if each else None) for each in reached)))
+        lines.append((f"sub-network {k + 1}", *sees, *(percent(each[k] if each else None) for each in reached)))
     composed = [("composed", "composed"), ("+ re-estimated BN", "recalibrated")] if report["boxes"] else []
-    final = [(_trained(report), "final")]
+    final = [(trained(report), "final")]
     if report["settings"].get("views", 1) > 1:
         final.append((f"+ {report['settings']['views']} test-time views", "views"))
     for name, key in composed + final:
         reached = (report.get(f"{key}_{kind}") for kind in kinds)
-        lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", *map(_percent, reached)))
+        lines.append((name, f"0–{rows - 1}", f"0–{columns - 1}", *map(percent, reached)))
     chance = report["dataset"]["chance"]
-    return [*lines, ("chance", "–", "–", *(_percent(n * chance) for n in (1, 5)[: len(kinds)]))]
+    return [*lines, ("chance", "–", "–", *(percent(n * chance) for n in (1, 5)[: len(kinds)]))]
 
 
 def _times(report: dict) -> list[tuple[str, ...]]:
@@ -251,7 +146,7 @@ def _times(report: dict) -> list[tuple[str, ...]]:
     total = report["seconds"].get("total") or known
     lines = [("stage", "seconds", "share")]
     for name, value in (seconds | {"set-up, rest": max(total - known, 0.0), "total": total}).items():
-        lines.append((name, "–", "–") if value is None else (name, f"{value:,.1f}", _percent(value / (total or 1), 0)))
+        lines.append((name, "–", "–") if value is None else (name, f"{value:,.1f}", percent(value / (total or 1), 0)))
     return lines
 
 
@@ -297,7 +192,3 @@ def _json(report: dict) -> str:
     """With a list of numbers in one line, or the confusion matrix of a hundred classes would take ten thousand."""
     numbers = re.compile(r"\[\n([^\[\]{}\"]*)\]")  # text in JSON has no line breaks: these are no brackets in text
     return numbers.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(report, indent=2))
-
-
-def _percent(fraction: float | None, digits: int = 2) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"

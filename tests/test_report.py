@@ -11,6 +11,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from keras_dd import curves
 from keras_dd import report as reporting
 
 
@@ -241,7 +242,7 @@ def test_what_was_done_to_the_data_is_told():
 @cases
 def test_curves_are_a_png_with_something_on_it(make, tmp_path):
     report, history = make()
-    reporting.curves(report, history, tmp_path / "curves.png")
+    curves.curves(report, history, tmp_path / "curves.png")
     data = (tmp_path / "curves.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert struct.unpack(">II", data[16:24]) == (1600, 700)

@@ -3,7 +3,7 @@
 import statistics
 
 from keras_dd.bench.summary import times
-from keras_dd.report import COLOURS
+from keras_dd.curves import COLOURS
 
 
 def draw(measured, path):
