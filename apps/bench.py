@@ -20,15 +20,16 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   subnets      K sub-networks at once, against workers of Ray, and one after
                another: ours, stock Keras', PyTorch's, and PyTorch's grouped
                convolutions
-  malloc       memory kept instead of given back; only if asked for
+  settings, settings-subnets
+               what else TensorFlow could be told; only if asked for
 
-All but malloc take about 8 minutes on two cores; what you ask for is told at
+All but the settings take about 8 minutes on two cores; what you ask for is told at
 the start. Times of a busy machine are worthless: let nothing else run.
 """
 
 
 @click.command(help=ABOUT, short_help="Measure on this machine, the ways of each work in turn.")
-@click.option("--only", metavar="NAMES", help="Some of these, with commas between.  [default: all but malloc]")
+@click.option("--only", metavar="NAMES", help="Some of these, with commas between.  [default: all but the settings]")
 @click.option("--model", default="resnet20", show_default=True, metavar="NAME", help="Full network.")
 @click.option("--width", default=16, show_default=True, metavar="W", help="Its width.")
 @click.option("--parts", default=4, show_default=True, metavar="K", help="How many sub-networks.")

@@ -23,7 +23,7 @@ def measure(depth, block, recomputed):
     import numpy as np
 
     from keras_dd import accelerate, cost, models, optimizer, peak, recompute, train
-    from keras_dd.config import FASTRESNET
+    from keras_dd.recipes import FASTRESNET
 
     def timed(work, *args):
         start = time.perf_counter()

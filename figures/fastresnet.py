@@ -25,8 +25,8 @@ PUBLISHED = {"type1": {20: 0.2668, 56: 0.3004, 110: 0.3591}, "type2": {20: 1 - 2
 def network(depth, block, norm, moments):
     """The network to the letter of the paper, with 3x3 kernels only, ready to train by its recipe."""
     from keras_dd import accelerate, optimizer, train
-    from keras_dd.config import FASTRESNET
     from keras_dd.models import fastresnet
+    from keras_dd.recipes import FASTRESNET
 
     model = fastresnet(depth, WIDTH, shortcut="identity", block=block, moments=moments)
     if norm == "fused":

@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
-from keras_dd import reproduction_report, verdict, zoo
+from keras_dd import comparison_report, reproduction_report, verdict, zoo
 from keras_dd.clocks import CLOCKS
 from keras_dd.report import markdown_table
 from keras_dd.zoo import showing
@@ -54,7 +54,7 @@ def comparisons():
             arms = [found["arms"][arm] for arm in ("decomposed", baseline)]
             ends = [_spread(arm["final_accuracy"]) for arm in arms]
             seconds = [f"{statistics.mean(arm['seconds']):.0f}" for arm in arms]
-            gains = [verdict.points(each["summary"]["difference"]) for each in clocks.values()]
+            gains = [comparison_report.gain(each["summary"]) for each in clocks.values()]
             for clock, each in clocks.items() if baseline == "tuned" else ():
                 said = verdict.judgement(each["summary"]).partition(",")[0].partition(" over")[0]
                 judged.setdefault(clock, []).append(said)

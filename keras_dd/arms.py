@@ -1,6 +1,7 @@
 """The arms of a comparison: which runs it makes, so that all of them take the same time."""
 
 import dataclasses
+import itertools
 import math
 import re
 
@@ -11,8 +12,9 @@ from keras_dd.recipes import RECIPES
 
 # Of the time of a run by decomposition; not tuned here.
 SUBNET_SHARE = 0.25
-# The held-out training images of a search, and its seed.
-HELD_OUT, SEARCH_SEED = 0.1, 0
+# The held-out training images of a search, its seed, and how many rates it tries beyond its own, each twice or half the
+# one before, while the best is at their edge.
+HELD_OUT, SEARCH_SEED, BEYOND = 0.1, 0, 2
 OURS = "decomposed"
 # What a variant of ours may have otherwise, on as many devices, and of that, what changes the time of a step.
 VARIED = (*(field for field in DECOMPOSITION_FIELDS if field not in ("grid", "parts")), "learning_rate")
@@ -38,8 +40,11 @@ def check(settings, baselines, seeds, budget, also):
 
 
 def conventional(settings, recipe):
-    """The same network from random initialisation; what is asked for in place of a recipe's is not the paper's."""
-    others = (*STAGE_FIELDS, "alternate", "padding") if recipe == "paper" else ()
+    """The same network from random initialisation.
+
+    Of what is asked for in place of a recipe's, the paper's baseline has only the batch size and whether to flip.
+    """
+    others = (*STAGE_FIELDS, "learning_rate", "alternate", "crop", "padding") if recipe == "paper" else ()
     plain = {name: getattr(Settings, name) for name in (*DECOMPOSITION_FIELDS, *others)}
     return dataclasses.replace(settings, **plain, method="conventional", recipe=recipe)
 
@@ -107,24 +112,42 @@ def search_of(settings):
     return tuple(factor * RECIPES[settings.recipe].baseline.learning_rate for factor in (0.5, 1, 2))
 
 
-def trials_of(arms, search):
-    """{name: `Settings`} of the search for a learning rate, the same for ours and for the tuned baseline."""
-    trial = {"validation_split": HELD_OUT, "seed": SEARCH_SEED}
-    return {
-        f"search-{arm}-{rate:g}": dataclasses.replace(arms[arm], learning_rate=rate, **trial)
-        for rate in search
-        for arm in (OURS, "tuned")
-        if arm in arms
-    }
+def trials_of(arms, rates):
+    """{name: `Settings`} of the search for a learning rate among `rates`, {arm: rates}; the arms take turns.
 
-
-def choice(arms, search, searched):
-    """{arm: {"learning_rate", "tried": {rate: accuracy on held-out training images}}}; nothing without a search."""
+    Of images that are asked for by number, as many are held out as of all of them.
+    """
+    turns = itertools.zip_longest(*([(arm, rate) for rate in each] for arm, each in rates.items()))
     found = {}
-    for arm in (OURS, "tuned") if search else ():
-        if arm in arms:
-            tried = {rate: searched[f"search-{arm}-{rate:g}"][0]["final_accuracy"] for rate in search}
-            found[arm] = {"learning_rate": max(tried, key=tried.get), "tried": {f"{r:g}": a for r, a in tried.items()}}
+    for arm, rate in filter(None, itertools.chain(*turns)):
+        images = arms[arm].train_images
+        trial = {"train_images": images and round((1 - HELD_OUT) * images), "validation_split": HELD_OUT}
+        name = f"search-{arm}-{rate:g}"
+        found[name] = dataclasses.replace(arms[arm], learning_rate=rate, seed=SEARCH_SEED, **trial)
+    return found
+
+
+def rates_of_search(arms, search):
+    """{arm: learning rates} to try first, for those arms whose rate is searched."""
+    return {arm: list(search) for arm in (OURS, "tuned") if arm in arms and search}
+
+
+def beyond(rates, chosen):
+    """`rates` with one more beyond the edge, for each arm whose best is there and that has not had `BEYOND` of them."""
+    found = {}
+    for arm, tried in rates.items():
+        best = chosen[arm]["learning_rate"]
+        further = {max(tried): 2 * best, min(tried): best / 2}.get(best)
+        found[arm] = tried + [further] * (further is not None and len(tried) > 1)
+    return found
+
+
+def choice(rates, searched):
+    """{arm: {"learning_rate", "tried": {rate: accuracy on held-out training images}}} of `rates`, {arm: rates}."""
+    found = {}
+    for arm, each in rates.items():
+        tried = {rate: searched[f"search-{arm}-{rate:g}"][0]["final_accuracy"] for rate in each}
+        found[arm] = {"learning_rate": max(tried, key=tried.get), "tried": {f"{r:g}": a for r, a in tried.items()}}
     return found
 
 

@@ -87,6 +87,29 @@ def once(path, name, make):
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+def arms(path, make):
+    """{arm: `Settings`} as `make()` gave them when they were first asked for in this campaign: arms.json."""
+    known = once(path, "arms", lambda: {arm: dataclasses.asdict(settings) for arm, settings in make().items()})
+    return {arm: Settings(**fields) for arm, fields in known.items()}
+
+
+def environment(runs):
+    """Where the runs, (report, history) each, were made; what was not the same for all of them has all its values."""
+    found = {}
+    for report_of_run, _ in runs:
+        for key, value in report_of_run["environment"].items():
+            if value not in found.setdefault(key, []):
+                found[key].append(value)
+    found["started"] = [min(found["started"])]
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+
+def remarks(runs):
+    """What went wrong with single networks of the runs, {name: (report, history)}: {name: lines}."""
+    found = {name: report.remarks(report_of_run) for name, (report_of_run, _) in runs.items()}
+    return {name: lines for name, lines in found.items() if lines}
+
+
 def run(path, runs, command, expected, later=()):
     """Make the runs that are not finished yet, in their order.
 

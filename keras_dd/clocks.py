@@ -86,7 +86,7 @@ def handover(report, history, clock):
         end = per_subnet * max(ends, default=0)
         return end, end
     longest = max(ends, default=0)
-    if clock == "one-device" or not report.get("tasks"):
+    if clock == "one-device" and report.get("tasks"):
         longest = seconds.get("subnets") or longest
     composed = per_subnet * longest + (seconds.get("compose") or 0)
     return composed, composed + (seconds.get("recalibrate") or 0)
@@ -101,6 +101,8 @@ def curve(report, history, clock):
     points = list(zip(handover(report, history, clock), map(report.get, COMPOSED), strict=True))
     rows = zip(positions(report, history, clock), history, strict=True)
     points += [(x, row.get(measured)) for x, row in rows if not _is_subnet(row)]
+    if points[2:] and report.get("final_accuracy") is not None:  # a network that diverged at last was brought back
+        points[-1] = points[-1][0], report["final_accuracy"]
     return [(x, accuracy) for x, accuracy in points if accuracy is not None]
 
 
@@ -144,7 +146,7 @@ def _paces(report, clock):
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
-        return parts * flops.get("subnet", 0), flops["full"]
+        return flops.get("subnets", parts * flops.get("subnet", 0)), flops["full"]
     alone = 1 if tasks else report.get("alone_share") or 1 / -(-parts // devices)
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
 

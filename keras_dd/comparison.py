@@ -3,23 +3,29 @@
 import dataclasses
 import json
 
-from keras_dd import campaign, clocks, comparison_report, drawing, html_campaign, peak, rundir, timing, verdict
+from keras_dd import campaign, clocks, comparison_report, drawing, html_campaign, peak, timing, verdict
 from keras_dd.arms import (
+    BEYOND,
     OURS,
     TIMED,
     arms_of,
+    beyond,
     check,
     choice,
     conventional,
     finals_of,
     name_of,
     rates_of,
+    rates_of_search,
     search_of,
     trials_of,
     with_rates,
 )
 from keras_dd.files import replacing
 from keras_dd.recipes import RECIPES
+
+# Of a run, those that its clock counts.
+STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 
 
 def compare(settings, baselines, seeds, budget, search, run_dir, command, also=()):
@@ -34,7 +40,8 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
         seeds: the number of pairs.
         budget: seconds of training of a run, where `epochs` is None.
         search: learning rates to choose from, on held-out training images, for "tuned" and for the fine-tuning by
-            decomposition alike; none: those of the recipe; None: half, once and twice that of the recipe's baseline.
+            decomposition alike; none: those of the recipe; None: half, once and twice that of the recipe's baseline,
+            and up to two more where the best is at the edge of those.
         run_dir: the campaign's folder, a new one or that of the same command before.
         command: the command line, for the reports.
         also: variants of the run by decomposition, {name: {field of `arms.VARIED`: value}}; they take the same time,
@@ -45,16 +52,25 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
     """
     also = dict(also)
     check(settings, baselines, seeds, budget, also)
+    further = BEYOND if search is None else 0
     search = search_of(settings) if search is None else search
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     asked |= {"also": [[name, changed] for name, changed in also.items()] or None}
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines, also))
-        arms = arms_of(settings, baselines, budget, measured, also)
+        arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also))
         peaks = campaign.once(folder, "memory", lambda: _peaks(arms, measured))
-        trials, finals, expected = trials_of(arms, search), finals_of(arms, seeds), _expected(arms, measured)
-        searched = campaign.run(folder, trials, command, expected, later=finals.values())
-        chosen = campaign.once(folder, "search", lambda: choice(arms, search, searched))
+        expected, finals = _expected(arms, measured), finals_of(arms, seeds)
+
+        def searched():
+            rates, found = rates_of_search(arms, search), {}
+            for _ in range(1 + further):
+                trials = trials_of(arms, rates)
+                found = choice(rates, campaign.run(folder, trials, command, expected, later=finals.values()))
+                rates = beyond(rates, found)
+            return found
+
+        chosen = campaign.once(folder, "search", searched)
         arms = with_rates(arms, chosen, also)
         finals = finals_of(arms, seeds)
         done = campaign.run(folder, finals, command, expected)
@@ -77,7 +93,8 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
             },
             "curves": curves,
             "timing": measured,
-            "environment": rundir.environment(),
+            "environment": campaign.environment(done.values()),
+            "remarks": campaign.remarks(done),
             "runs": list(finals),
         }
         found["verdict"] = [
@@ -123,7 +140,7 @@ def plan(settings, baselines, seeds, budget, search, also=()):
     search = search_of(settings) if search is None else search
     measured = measure(settings, baselines, also)
     arms = arms_of(settings, baselines, budget, measured, also)
-    runs = trials_of(arms, search) | finals_of(arms, seeds)
+    runs = trials_of(arms, rates_of_search(arms, search)) | finals_of(arms, seeds)
     seconds = list(map(_expected(arms, measured), runs.values()))
     lines = [f"  {name:24}{campaign.duration(each):>12}" for name, each in zip(runs, seconds, strict=True)]
     for arm, one in arms.items():
@@ -158,12 +175,8 @@ def curves_of(results, arms, measured):
 
 
 def _against(curves, ours, other):
-    """{clock: {"pairs", "summary"}} of one arm, `ours`, and another."""
-    found = {}
-    for clock, arms in curves.items():
-        pairs = [verdict.pair(*both) for both in zip(arms[ours], arms[other], strict=True)]
-        found[clock] = {"pairs": pairs, "summary": verdict.summary(pairs)}
-    return found
+    """{clock: `verdict.compared`} of one arm, `ours`, and another."""
+    return {clock: verdict.compared(arms[ours], arms[other]) for clock, arms in curves.items()}
 
 
 def _facts(arm, settings, runs, measured, peaks):
@@ -174,13 +187,15 @@ def _facts(arm, settings, runs, measured, peaks):
     rate = settings.learning_rate
     recipe = RECIPES[settings.recipe]
     rate = (recipe.finetune if ours else recipe.baseline).learning_rate if rate is None else rate
-    stages = ("subnets", "compose", "recalibrate", "finetune", "baseline")
+    stages = {stage: [run["seconds"][stage] for run, _ in runs] for stage in STAGES if stage in runs[0][0]["seconds"]}
     return {
         "settings": _plain(settings),
         "epochs": timing.epochs_of(settings),
         "learning_rate": rate,
         "final_accuracy": [run["final_accuracy"] for run, _ in runs],
-        "seconds": [sum(run["seconds"].get(stage, 0) for stage in stages) for run, _ in runs],
+        "seconds": [sum(each) for each in zip(*stages.values(), strict=True)],
+        "stages": stages,
+        "tracing": sum(measured[network]["tracing"] for network in timing.epochs_of(settings)),
         "estimated_peak_bytes": {network: measured[network]["bytes"] for network in networks},
         "peak_bytes": {network: peaks[network] for network in networks if network in peaks},
     }

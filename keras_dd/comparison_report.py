@@ -3,7 +3,10 @@
 What is shown is what stands in comparison.json, as `comparison.compare` has found it.
 """
 
+import statistics
+
 from keras_dd import clocks, cost, drawing, report, verdict
+from keras_dd.reproduction_report import remark_lines
 
 
 def arm_lines(found):
@@ -25,11 +28,31 @@ def clock_lines(found, baseline):
     lines = [(f"against {baseline}", "reached", "as fast", "points at equal time", "at the ends")]
     for clock, each in found["against"][baseline].items():
         s = each["summary"]
-        stdev = s["ratio"] and s["ratio"]["stdev"]
-        ratio = "–" if s["ratio"] is None else f"{s['ratio']['mean']:.2f}x" + (f" ± {stdev:.2f}" if stdev else "")
+        ratio = "–" if s["ratio"] is None else times(s["ratio"])
         reached = f"{s['reached']} of {s['seeds']}"
-        differences = (verdict.points(s[name]) for name in ("difference", "final"))
-        lines.append((clocks.CLOCKS[clock].name, reached, ratio, *differences))
+        gains = gain(s), verdict.points(s["final"])
+        lines.append((clocks.CLOCKS[clock].name, reached, ratio, *gains))
+    return lines
+
+
+def times(found):
+    """A spread of ratios: "1.73x ± 0.00"."""
+    return f"{found['mean']:.2f}x" + ("" if found["stdev"] is None else f" ± {found['stdev']:.2f}")
+
+
+def gain(summary):
+    """Points at equal time, with a dagger where the longer arm is met in mid-schedule: "-1.20 ± 0.30 †"."""
+    return verdict.points(summary["difference"]) + ("" if verdict.is_together(summary["times"]) else " †")
+
+
+def stage_lines(found):
+    """Where the time went, as lines of text, the first one the headings: the mean over the seeds, in seconds."""
+    names = {stage: report.STAGES[stage] for facts in found["arms"].values() for stage in facts["stages"]}
+    lines = [("seconds of", *names.values(), "of these, tracing")]
+    for arm, facts in found["arms"].items():
+        means = [facts["stages"].get(stage) and statistics.mean(facts["stages"][stage]) for stage in names]
+        cells = ("–" if mean is None else f"{mean:,.1f}" for mean in (*means, facts["tracing"]))
+        lines.append((arm, *cells))
     return lines
 
 
@@ -38,7 +61,7 @@ def variant_lines(found, other):
     variants = found.get("variants") or {}
     lines = [(f"against {other}", *SHORT)]
     for name, variant in variants.items():
-        gains = (verdict.points(each["summary"]["difference"]) for each in variant["against"][other].values())
+        gains = (gain(each["summary"]) for each in variant["against"][other].values())
         lines.append((name, *gains))
     return lines if variants else []
 
@@ -47,7 +70,7 @@ def tables(found):
     """What was run, and what it brought, each as lines of text, the first one the headings."""
     against = [variant_lines(found, other) for other in ("decomposed", *found["against"])]
     brought = [clock_lines(found, baseline) for baseline in found["against"]]
-    return [arm_lines(found), *brought, *filter(None, against)]
+    return [arm_lines(found), stage_lines(found), *brought, *filter(None, against)]
 
 
 def seed_lines(found):
@@ -72,10 +95,12 @@ NOTES = (
     "time to it over ours; spread: standard deviation over seeds, which are paired.",
     "peak memory: of one sub-network / all at once / the full network, on top of Python, TensorFlow and the images: "
     "measured, as what a process grows by that trains it (where there is no /proc, estimated from the graph).",
+    "tracing: what the first steps of training take longer, as measured beforehand; it does not grow with the run.",
     "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
     "ideally, for the baseline too.",
-    "equal time: arms are planned to end together on one device. On a clock where they do not, the longer one is met "
-    "in the middle of its schedule, at a high learning rate, where it is worse than a shorter run would end.",
+    "equal time: arms are planned to end together on one device, and are compared at their ends where these differ by "
+    "5 % at most. Elsewhere (†) the longer one is met in the middle of its schedule, on a straight line between two "
+    "epochs, at a high learning rate, where it is worse than a run of that length would be at its end.",
 )
 
 
@@ -88,7 +113,8 @@ def markdown(found):
         for arm, chosen in found["search"].items()
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
-    blocks += [*map(report.markdown_table, tables(found)), *NOTES, *search, "![](comparison.png)", "![](curves.png)"]
+    pictures = "![](comparison.png)", "![](curves.png)"
+    blocks += [*map(report.markdown_table, tables(found)), *NOTES, *search, *remark_lines(found), *pictures]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -1,6 +1,7 @@
 """A finished run as it was when it started: its job, prepared again from its config.json."""
 
 import dataclasses
+from pathlib import Path
 
 from keras_dd import rundir
 from keras_dd.config import Settings, UserError
@@ -27,6 +28,12 @@ def job(run_dir, **changes):
         )
     if not rundir.finished(run_dir):
         raise UserError(f"the run in {str(run_dir)!r} is not finished: go on with keras-dd fit --resume {run_dir}")
+    where = settings.data_dir
+    if "data_dir" not in changes and where and not Path(where).is_dir():
+        raise UserError(
+            f"the data of the run in {str(run_dir)!r} were in {where!r}, seen from where it was started: that is no "
+            "folder here, say where they are now with --data-dir"
+        )
     found = prepare(dataclasses.replace(settings, devices=Settings.devices, tensorboard=False, **changes))
     for name, mark in found.made_of.items():
         if mark != made_of[name]:

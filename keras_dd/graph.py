@@ -102,6 +102,12 @@ def again(operation, **changes):
 
 
 @deep()
+def plain(layer):
+    """The layer again, without initializers of ours, which have done their work: Keras alone can load it."""
+    ours = type(getattr(layer, "kernel_initializer", None)).__module__.startswith("keras_dd.")
+    return again(layer, kernel_initializer="glorot_uniform") if ours else again(layer)
+
+
 def copy(model, make=again):
     """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them.
 

@@ -7,6 +7,7 @@ from keras_dd import clocks, comparison_report, reproduction_report
 from keras_dd.html_charts import Line, chart, ticks
 from keras_dd.html_page import by_clock, document, origin, style
 from keras_dd.markup import table, tag
+from keras_dd.reproduction_report import remark_lines
 
 
 def comparison(found):
@@ -14,8 +15,9 @@ def comparison(found):
     settings = found["arms"]["decomposed"]["settings"]
     title = f"Decomposition against conventional training: {settings['model']} on {settings['dataset']}"
     head = [tag("p", sentence, class_="verdict") for sentence in found["verdict"]]
-    first, *rest = comparison_report.tables(found)
-    wide = [table(first, "What was run"), *(table(lines, "What it brought") for lines in rest)]
+    first, stages, *rest = comparison_report.tables(found)
+    wide = [table(first, "What was run"), table(stages, "Where the time went")]
+    wide += [table(lines, "What it brought") for lines in rest]
     tables = [table(comparison_report.seed_lines(found), "Accuracy at the end, seed by seed")]
     searched = zip(comparison_report.search_lines(found), found["search"].values(), strict=True)
     tables += [table(lines, f"Search{comparison_report.edge(chosen)}") for lines, chosen in searched]
@@ -25,6 +27,7 @@ def comparison(found):
         tag("div", wide, class_="wide"),
         tag("div", tables, class_="tables"),
         [tag("p", note, class_="quiet") for note in comparison_report.NOTES],
+        [tag("p", line) for line in remark_lines(found)],
     )
     sections = _against_time(found), numbers, _origin(found, settings)
     return document("campaign", title, head, sections, "comparison.md, comparison.json")

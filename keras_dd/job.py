@@ -79,12 +79,17 @@ class Job:
 
     @property
     def made_of(self):
-        """Marks of the model and of the images, by which others are told from them when a run goes on."""
+        """Marks of the model and of the images, by which others are told from them when a run goes on.
+
+        Constants of a network that is built by name follow from the settings and the images, and may do so with other
+        last digits on another machine.
+        """
         layers = [
             [type(o).__name__, [list(w.shape) for w in getattr(o, "weights", ())]]
             for o in operations(self.model).values()
         ]
-        constants = [weight.numpy().tobytes() for weight in self.model.non_trainable_weights]
+        frozen = () if self.settings.model in MODELS else self.model.non_trainable_weights
+        constants = [weight.numpy().tobytes() for weight in frozen]
         return {"model": _mark(json.dumps(layers).encode(), *constants), "dataset": self.dataset.train.mark}
 
     @property

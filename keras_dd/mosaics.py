@@ -73,7 +73,9 @@ def _draw(figure, axes, tiles, owned, path):
         panel.spines[:].set_visible(False)
     for panel, (name, maps) in zip(axes, tiles.items(), strict=True):
         panel.imshow(_mosaic(maps, owned), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        panel.set_title(name, fontsize=10, loc="left")
+        most = max(map(len, owned))
+        left_out = f" (the first {MOST} of {most} a part)" if most > MOST else ""
+        panel.set_title(name + left_out, fontsize=10, loc="left")
         panel.set_yticks([(k + 0.5) * (maps.shape[0] + 1) for k in range(len(owned))], range(1, len(owned) + 1))
         for k, label in enumerate(panel.get_yticklabels()):
             label.set(color=COLOURS[k % len(COLOURS)], fontweight="bold")

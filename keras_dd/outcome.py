@@ -36,7 +36,8 @@ def opening(job, command, run_dir):
         },
         "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes] if job.parts else [],
         "parameters": {name: network.count_params() for name, network in networks.items()},
-        "macs": {name: cost.macs(network) for name, network in networks.items()},
+        "macs": {name: cost.macs(network) for name, network in networks.items()}
+        | ({"subnets": sum(map(cost.macs, job.parts))} if job.parts else {}),
         "evaluated_on": job.evaluated_on,
         "seconds": {},
     }

@@ -26,8 +26,8 @@ def of_training(settings, image_shape, classes):
         classes: their number.
 
     Returns:
-        {"full": bytes} and, by decomposition, "subnets" (all at once) and "subnet" (one alone); nothing where there is
-        no /proc.
+        {"full": bytes} and, by decomposition, "subnets" (all at once) and "subnet" (one alone); nothing where it cannot
+        be measured: there is no /proc, or a process has ended by itself.
     """
     if not STATUS.exists():
         return {}
@@ -39,8 +39,13 @@ def of_training(settings, image_shape, classes):
         done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 
-    with ThreadPoolExecutor() as at_once:  # the peaks are each process' own, however many there are
-        return dict(zip(networks, at_once.map(measured, networks), strict=True))
+    try:
+        with ThreadPoolExecutor() as at_once:  # the peaks are each process' own, however many there are
+            return dict(zip(networks, at_once.map(measured, networks), strict=True))
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.strip().rpartition("\n")[2]
+        print(f"Memory cannot be measured here, and is estimated (code {error.returncode}: {last})", flush=True)
+        return {}
 
 
 def growth(work):

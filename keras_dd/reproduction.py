@@ -5,10 +5,10 @@ import json
 import re
 import time
 
-from keras_dd import campaign, drawing, featuremaps, html_campaign, reproduction_report, rundir, timing
+from keras_dd import campaign, drawing, featuremaps, html_campaign, reproduction_report, timing
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
-from keras_dd.measures import MEASURES
+from keras_dd.measures import CITED, MEASURES
 from keras_dd.published import EXPERIMENTS
 
 # A shrunk run has this many steps an epoch at least.
@@ -50,12 +50,10 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         started = time.perf_counter()
         measured = campaign.once(folder, "timing", lambda: _measured(arms))
 
-        def fields():
-            left = SPARE * (budget - (time.perf_counter() - started))
-            return {arm: dataclasses.asdict(s) for arm, s in shrunk(arms, measured, seeds, left, experiment).items()}
+        def fitting():
+            return shrunk(arms, measured, seeds, SPARE * (budget - (time.perf_counter() - started)), experiment)
 
-        if scale == "small":
-            arms = {arm: Settings(**known) for arm, known in campaign.once(folder, "arms", fields).items()}
+        arms = campaign.arms(folder, fitting) if scale == "small" else arms
         runs = {
             f"{re.sub('[^A-Za-z0-9.]+', '-', arm)}-seed{seed}": dataclasses.replace(settings, seed=seed)
             for seed in range(seeds)  # seed by seed: what the machine does in the meantime then meets all arms
@@ -66,7 +64,8 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
         def expected(settings):
             return timing.run_seconds(measured[kinds[campaign.kind(settings)]], settings)
 
-        done = list(campaign.run(folder, runs, command, expected).values())
+        made = campaign.run(folder, runs, command, expected)
+        done = list(made.values())
         results = {arm: done[place :: len(arms)] for place, arm in enumerate(arms)}
         results = {arm: [_timed_alone(*run, measured[arm]) for run in some] for arm, some in results.items()}
         found = {
@@ -78,7 +77,8 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
             "shrunk": differences({arm: Settings(**experiment.arms[arm]) for arm in arms}, arms),
             "left_out": [arm for arm in full if arm not in arms],
             "values": [_beside(value, results) for value in experiment.values if _is_there(value, results)],
-            "environment": rundir.environment(),
+            "environment": campaign.environment(done),
+            "remarks": campaign.remarks(made),
             "timing": measured,
             "runs": list(runs),
             "pictures": [],
@@ -180,12 +180,12 @@ def _is_there(value, results):
 
 
 def _beside(value, results):
-    """A published value, and ours of each seed."""
-    _, measure = MEASURES[value.measure]
+    """A published value, and ours of each seed; none of what is cited only."""
     runs = results[value.arm]
-    ours = (
-        [measure(*run) for run in runs]
-        if value.against is None
-        else [measure(*pair) for pair in zip(runs, results[value.against], strict=True)]
-    )
+    if value.measure == CITED:
+        ours = []
+    elif value.against is None:
+        ours = [MEASURES[value.measure][1](*run) for run in runs]
+    else:
+        ours = [MEASURES[value.measure][1](*pair) for pair in zip(runs, results[value.against], strict=True)]
     return dataclasses.asdict(value) | {"ours": ours}

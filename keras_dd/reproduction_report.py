@@ -18,6 +18,8 @@ def lines(found):
 
 
 def _mean(value):
+    if not value["ours"]:
+        return "–"
     text, _ = MEASURES[value["measure"]]
     number, _, unit = text.partition("}")
     mean = (number + "}").format(statistics.mean(value["ours"]))
@@ -35,7 +37,13 @@ def head(found):
         else "at full scale",
         *([f"left out: {', '.join(found['left_out'])}"] if found["left_out"] else []),
         f"here: mean ± standard deviation of {seeds} seeds" if seeds > 1 else "here: one seed",
+        *remark_lines(found),
     ]
+
+
+def remark_lines(found):
+    """What went wrong with single networks of a campaign's runs, a line each."""
+    return [f"{name}: {line}" for name, lines in found.get("remarks", {}).items() for line in lines]
 
 
 def markdown(found):

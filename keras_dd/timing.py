@@ -6,11 +6,11 @@ import time
 
 import keras
 
-from keras_dd import cost, train
+from keras_dd import cost, data, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.config import EVALUATION_BATCH
 from keras_dd.decomposition import Decomposition
-from keras_dd.job import prepare
+from keras_dd.job import images, prepare
 from keras_dd.recipes import RECIPES
 
 # Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.  The median
@@ -51,8 +51,10 @@ def measure(settings):
         first step takes longer), "set_up" (the same, of evaluation too) and "bytes" (peak memory of training, as
         `cost.training_bytes` estimates it); by decomposition also "reestimation" (seconds, of batch norm).
     """
-    started = time.perf_counter()
-    job = prepare(settings)
+    with data.kept():
+        images(settings)  # read, or downloaded, once in a campaign: that is no part of a run
+        started = time.perf_counter()
+        job = prepare(settings)
     found = {
         "train": len(job.dataset.train),
         "evaluated": len(getattr(job.dataset, job.evaluated_on)),

@@ -10,7 +10,7 @@ from keras_dd import devices as device_names
 from keras_dd import stacking
 from keras_dd.decomposition import Decomposition
 from keras_dd.fused import accelerate, fused
-from keras_dd.graph import again, copy, is_softmax, operations
+from keras_dd.graph import again, copy, is_softmax, operations, plain
 from keras_dd.optimizer import make
 
 
@@ -180,15 +180,9 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
 
 def _with_weights_of(model, trained):
     """A new model with the plain layers of `model` and the weights of its trained copy."""
-    plain = copy(model, _of_keras_alone)
-    plain.set_weights(trained.get_weights())
-    return plain
-
-
-def _of_keras_alone(layer):
-    """The layer again, without initializers of ours, which have done their work: Keras alone can load it."""
-    ours = type(getattr(layer, "kernel_initializer", None)).__module__.startswith("keras_dd.")
-    return again(layer, kernel_initializer="glorot_uniform") if ours else again(layer)
+    found = copy(model, plain)
+    found.set_weights(trained.get_weights())
+    return found
 
 
 def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):

@@ -3,7 +3,9 @@
 import math
 import statistics
 
-# Ends of runs that differ by no more than this are at equal time: epochs are whole, and so is what is measured.
+import numpy as np
+
+# Arms whose ends differ by no more than this, over all seeds, are at equal time at their ends: epochs are whole.
 EQUAL = 1.05
 # A mean difference is clear from this number of standard errors on, by the number of seeds: Student's t for 95 %.
 CLEAR = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31}
@@ -11,19 +13,27 @@ MANY = 2.26
 
 
 def reaches(curve, accuracy):
-    """Where a curve first has this accuracy or more, or None."""
-    return next((x for x, reached in curve if reached >= accuracy), None)
+    """Where a curve first has this accuracy, on the straight lines between its points, or None."""
+    before = None
+    for x, reached in curve:
+        if reached >= accuracy:
+            if before is None:
+                return x
+            since, had = before
+            return since + (x - since) * (accuracy - had) / (reached - had)
+        before = x, reached
+    return None
 
 
 def at(curve, x):
-    """The accuracy that was last measured up to x; 0 where nothing was."""
-    return next((accuracy for when, accuracy in reversed(curve) if when <= x), 0.0)
+    """The accuracy at x, on the straight lines between the points of a curve; 0 before the first of them."""
+    return float(np.interp(x, *zip(*curve, strict=True), left=0.0))
 
 
-def pair(ours, baseline):
+def pair(ours, baseline, at_ends):
     """One seed: who needs how long for the accuracy that the baseline ends with, and what is reached at equal time.
 
-    Equal time is the end of the shorter run, or of both where they end within 5 %.
+    Equal time is at the ends of both runs (`at_ends`), or else at the end of the shorter one.
 
     Returns:
         {"target", "ours", "baseline" (when each first reaches the target; ours may be None), "ratio" (baseline / ours,
@@ -32,7 +42,7 @@ def pair(ours, baseline):
     target = baseline[-1][1]
     needed, theirs = reaches(ours, target), reaches(baseline, target)
     early, late = sorted((ours[-1][0], baseline[-1][0]))
-    equal_time = late if late <= EQUAL * early else early
+    equal_time = late if at_ends else early
     return {
         "target": target,
         "ours": needed,
@@ -44,14 +54,24 @@ def pair(ours, baseline):
     }
 
 
-def summary(pairs):
-    """Over the seeds: {"seeds", "reached", "ratio", "difference", "final"}, the last three as `spread` gives them.
+def compared(ours, baseline):
+    """Two arms, a curve a seed each: {"pairs": each seed's `pair`, "summary": all of them}.
 
-    The ratio is that of the seeds that reach the target.
+    The summary has "seeds", "reached" (seeds in which ours reaches the target), "times" (the mean end of ours over that
+    of the baseline), and "ratio" (of the seeds that reach the target), "difference" and "final" as `spread` gives them.
     """
+    ours_end, its_end = (statistics.mean(run[-1][0] for run in runs) for runs in (ours, baseline))
+    times = ours_end / its_end
+    pairs = [pair(*both, is_together(times)) for both in zip(ours, baseline, strict=True)]
     ratios = [each["ratio"] for each in pairs if each["ratio"] is not None]
     differences = {name: spread([each[name] for each in pairs]) for name in ("difference", "final")}
-    return {"seeds": len(pairs), "reached": len(ratios), "ratio": spread(ratios)} | differences
+    found = {"seeds": len(pairs), "reached": len(ratios), "times": times, "ratio": spread(ratios)} | differences
+    return {"pairs": pairs, "summary": found}
+
+
+def is_together(times):
+    """Whether arms end together, whose ends are as `times` to 1."""
+    return 1 / EQUAL <= times <= EQUAL
 
 
 def spread(values):
@@ -62,10 +82,13 @@ def spread(values):
 
 
 def sentence(baseline, clock, found):
-    """The verdict that follows from a `summary`, and from nothing else."""
+    """The verdict that follows from a summary of `compared`, and from nothing else."""
+    times = found["times"]
+    when = "at equal time" if is_together(times) else f"at the end, after {times:.2f}x its time,"
+    difference = found["difference" if is_together(times) else "final"]
     return (
-        f"Against the {baseline} baseline, {clock}: decomposition {_speed(found)}, and at equal time its accuracy is "
-        f"{points(found['difference'])} points: {judgement(found)}."
+        f"Against the {baseline} baseline, {clock}: decomposition {_speed(found)}, and {when} its accuracy is "
+        f"{points(difference)} points: {judgement(found)}."
     )
 
 
@@ -76,12 +99,21 @@ def points(found):
 
 
 def judgement(found):
-    """Whether the difference at equal time is more than what seeds make of it."""
-    seeds, difference = found["seeds"], found["difference"]
+    """Whether the difference at equal time is more than what seeds make of it.
+
+    Where the arms do not end together, only one that has less time and does better at its end, or more and worse, can
+    be judged: at equal time the longer one is in mid-schedule, where it is worse than a run of that length would be.
+    """
+    seeds, times = found["seeds"], found["times"]
+    together = is_together(times)
+    difference = found["difference" if together else "final"]
     if seeds == 1:
         return "one seed, which cannot tell more"
     error = difference["stdev"] / math.sqrt(seeds)
-    if abs(difference["mean"]) <= CLEAR.get(seeds, MANY) * error:
+    is_clear = abs(difference["mean"]) > CLEAR.get(seeds, MANY) * error
+    if not together and not (is_clear and (difference["mean"] > 0) is (times < 1)):
+        return "not judged, because one of them had more time"
+    if not is_clear:
         return f"no clear difference over {seeds} seeds"
     return f"{'better' if difference['mean'] > 0 else 'worse'}, over {seeds} seeds"
 

@@ -1,5 +1,7 @@
 """arms.py: which runs a comparison makes, so that all take the same time, and which learning rates they have."""
 
+import dataclasses
+
 import pytest
 
 from keras_dd import arms, timing
@@ -50,22 +52,43 @@ def test_what_is_not_training_is_time_too(takes):
 
 def test_both_get_the_same_search_and_never_see_the_test_images():
     made = arms.arms_of(Settings(), ("tuned", "paper"), 2400, MEASURED)
-    trials = arms.trials_of(made, (0.01, 0.005))
+    assert arms.rates_of_search(made, ()) == {}
+    rates = arms.rates_of_search(made, (0.01, 0.005))
+    trials = arms.trials_of(made, rates)
     assert list(trials) == [f"search-{arm}-{rate}" for rate in ("0.01", "0.005") for arm in ("decomposed", "tuned")]
     assert {one.validation_split for one in trials.values()} == {0.1}
+    assert {one.train_images for one in trials.values()} == {None}
+    fewer = {arm: dataclasses.replace(one, train_images=48000) for arm, one in made.items()}
+    assert {one.train_images for one in arms.trials_of(fewer, rates).values()} == {43200}  # of 45,000 that are left
     finals = arms.finals_of(made, 2)
     assert list(finals)[:4] == ["decomposed-seed0", "tuned-seed0", "paper-seed0", "decomposed-seed1"]
     assert {one.validation_split for one in finals.values()} == {0.0}
 
 
 def test_the_rate_that_is_best_on_held_out_images_is_taken():
-    made = dict.fromkeys(("decomposed", "tuned", "paper"), Settings())
     reached = {"decomposed": {0.01: 0.5, 0.1: 0.4}, "tuned": {0.01: 0.5, 0.1: 0.6}}
     searched = {f"search-{a}-{r:g}": ({"final_accuracy": x}, []) for a in reached for r, x in reached[a].items()}
-    found = arms.choice(made, (0.01, 0.1), searched)
+    found = arms.choice({arm: [0.01, 0.1] for arm in reached}, searched)
     assert {arm: chosen["learning_rate"] for arm, chosen in found.items()} == {"decomposed": 0.01, "tuned": 0.1}
     assert found["tuned"]["tried"] == {"0.01": 0.5, "0.1": 0.6}
-    assert arms.choice(made, (), {}) == {}
+    assert arms.choice({}, {}) == {}
+
+
+def test_a_search_goes_on_beyond_its_edge():
+    rates = {"decomposed": [0.5, 1.0, 2.0], "tuned": [0.5, 1.0, 2.0], "low": [0.5, 1.0], "one": [1.0]}
+    best = {"decomposed": 2.0, "tuned": 1.0, "low": 0.5, "one": 1.0}
+    found = arms.beyond(rates, {arm: {"learning_rate": rate} for arm, rate in best.items()})
+    assert found == rates | {"decomposed": [0.5, 1.0, 2.0, 4.0], "low": [0.5, 1.0, 0.25]}
+    made = dict.fromkeys(("decomposed", "tuned"), Settings())
+    assert list(arms.trials_of(made, {arm: found[arm] for arm in made}))[-1] == "search-decomposed-4"
+
+
+def test_the_baseline_of_the_paper_is_the_papers():
+    asked = Settings(crop=4, padding="reflect", optimizer="sgd", learning_rate=0.1, batch_size=64, flip=False)
+    made = arms.conventional(asked, "paper")
+    assert (made.crop, made.padding, made.optimizer, made.learning_rate) == (None, None, None, None)
+    assert (made.batch_size, made.flip, made.recipe, made.method) == (64, False, "paper", "conventional")
+    assert arms.conventional(asked, "quick").crop == 4
 
 
 def test_a_budget_for_less_than_two_epochs_is_refused():
@@ -83,7 +106,7 @@ def test_variants_take_the_same_time_at_the_rate_of_ours():
     chosen = {"decomposed": {"learning_rate": 0.02}, "tuned": {"learning_rate": 0.03}}
     assert [one.learning_rate for one in arms.with_rates(made, chosen, also).values()] == [0.02, 0.02, 1.0, 0.03]
     assert [one.learning_rate for one in arms.with_rates(made, {}, also).values()] == [None, None, 1.0, None]
-    trials = arms.trials_of(made, (0.01,))
+    trials = arms.trials_of(made, arms.rates_of_search(made, (0.01,)))
     assert list(trials) == ["search-decomposed-0.01", "search-tuned-0.01"]
     assert arms.name_of("off-diagonal=noise:0.3", 1) == "off-diagonal=noise_0.3-seed1"
 

@@ -55,8 +55,8 @@ def test_a_run_with_sub_networks(clock, devices, subnets, composed, finetune):
     ("clock", "expected"), [("one-device", 100), ("linked", 25), ("unlinked", 100), ("flops", 6e6)]
 )
 def test_a_run_of_the_full_network_alone_has_as_many_devices(clock, expected):
-    history = [HISTORY[-2] | {"stage": "train"}]
-    run = report(seconds={"train": 101.0}, composed_accuracy=None, recalibrated_accuracy=None, macs={"full": 1000})
+    history = [HISTORY[-2] | {"stage": "baseline"}]
+    run = report(seconds={"baseline": 101.0}, composed_accuracy=None, recalibrated_accuracy=None, macs={"full": 1000})
     assert curve(run, history, clock) == [(pytest.approx(expected), pytest.approx(0.7))]
 
 
@@ -80,6 +80,17 @@ def test_tasks_of_a_cluster_were_measured_each_alone(clock, composed, finetune):
     assert positions(run, HISTORY, clock)[-2:] == pytest.approx(finetune)
     ends = {"flops": (240e3, 480e3)}.get(clock, (20, 40))
     assert positions(run, HISTORY, clock)[:8] == pytest.approx([*ends[:1] * 4, *ends[1:] * 4])
+
+
+def test_parts_of_several_widths_count_each():
+    uneven = report(macs={"full": 1000, "subnet": 10, "subnets": 34})
+    assert handover(uneven, HISTORY, "flops")[0] == pytest.approx(480e3 * 34 / 40)
+
+
+def test_what_a_run_is_left_with_is_its_last_point():
+    """The network diverged in its last epoch, and was brought back to the weights before."""
+    run = report(final_accuracy=0.75)
+    assert [y for _, y in curve(run, HISTORY, "linked")] == [0.5, 0.55, 0.7, 0.75]
 
 
 @pytest.mark.parametrize("clock", CLOCKS)

@@ -5,33 +5,45 @@ import json
 import pytest
 from test_arms import MEASURED
 
-from keras_dd import clocks, comparison, peak, verdict
+from keras_dd import clocks, comparison, peak, report, verdict
 from keras_dd.apps.main import main
 
 BASELINE = [(100, 0.5), (200, 0.6), (300, 0.7), (400, 0.8)]
 FASTER = [(50, 0.3), (200, 0.8), (410, 0.85)]
 WORSE = [(50, 0.3), (200, 0.7), (390, 0.75)]
+LONGER = [(50, 0.3), (400, 0.7), (800, 0.9)]
+LATE, EARLY = [(400, 0.5), (800, 0.7)], [(100, 0.5), (200, 0.9)]
 
 
-def test_first_reached_and_last_measured():
-    assert verdict.reaches(BASELINE, 0.6) == 200 and verdict.reaches(BASELINE, 0.61) == 300
-    assert verdict.reaches(BASELINE, 0.81) is None
-    assert verdict.at(BASELINE, 299.9) == 0.6 and verdict.at(BASELINE, 300) == 0.7 and verdict.at(BASELINE, 1) == 0
+def test_between_two_epochs_a_curve_is_a_straight_line():
+    assert verdict.reaches(BASELINE, 0.6) == 200 and verdict.reaches(BASELINE, 0.65) == pytest.approx(250)
+    assert verdict.reaches(BASELINE, 0.4) == 100 and verdict.reaches(BASELINE, 0.81) is None
+    assert verdict.at(BASELINE, 275) == pytest.approx(0.675) and verdict.at(BASELINE, 300) == 0.7
+    assert verdict.at(BASELINE, 99) == 0 and verdict.at(BASELINE, 500) == 0.8
     falling = [(1, 0.9), (2, 0.8)]
     assert verdict.reaches(falling, 0.8) == 1 and verdict.at(falling, 5) == 0.8
+    composed = [(1, 0.5), (1, 0.6), (3, 0.8)]  # of FLOPs, re-estimation takes none
+    assert verdict.at(composed, 1) == 0.6 and verdict.reaches(composed, 0.6) == 1
 
 
 def test_a_pair():
-    found = verdict.pair(FASTER, BASELINE)
+    found = verdict.pair(FASTER, BASELINE, at_ends=True)
     assert (found["target"], found["ours"], found["baseline"], found["ratio"]) == (0.8, 200, 400, 2)
-    assert found["equal_time"] == 410  # the ends are within 5 %
+    assert found["equal_time"] == 410
     assert found["difference"] == pytest.approx(0.05) and found["final"] == pytest.approx(0.05)
-    found = verdict.pair(WORSE, BASELINE)
+    found = verdict.pair(WORSE, BASELINE, at_ends=True)
     assert (found["ours"], found["ratio"]) == (None, None) and found["difference"] == pytest.approx(-0.05)
-    longer = [(50, 0.3), (400, 0.7), (800, 0.9)]
-    found = verdict.pair(longer, BASELINE)
-    assert (found["ratio"], found["equal_time"]) == (0.5, 400)
+    found = verdict.pair(LONGER, BASELINE, at_ends=False)
+    assert (found["ours"], found["ratio"], found["equal_time"]) == pytest.approx((600, 2 / 3, 400))
     assert found["difference"] == pytest.approx(-0.1) and found["final"] == pytest.approx(0.1)
+
+
+def test_arms_end_together_or_not_whatever_a_single_seed_does():
+    slow = [(50, 0.3), (450, 0.75)]  # of one seed, at which the machine did something else
+    found = verdict.compared([WORSE, slow], [BASELINE, BASELINE])
+    assert found["summary"]["times"] == pytest.approx(1.05)
+    assert [each["difference"] for each in found["pairs"]] == pytest.approx([-0.05, -0.05])
+    assert not verdict.is_together(verdict.compared([slow], [BASELINE])["summary"]["times"])
 
 
 @pytest.mark.parametrize(
@@ -43,18 +55,21 @@ def test_a_pair():
         ([WORSE] * 3, "-5.00 ± 0.00 points: worse, over 3 seeds."),
         ([FASTER, WORSE], "reaches its final accuracy in 1 of 2 seeds only, there 2.00x as fast"),
         ([FASTER, WORSE], "+0.00 ± 7.07 points: no clear difference over 2 seeds."),
+        ([LONGER] * 3, "at the end, after 2.00x its time, its accuracy is +10.00 ± 0.00 points: not judged"),
+        ([LATE] * 3, "at the end, after 2.00x its time, its accuracy is -10.00 ± 0.00 points: worse, over 3 seeds."),
+        ([EARLY] * 3, "at the end, after 0.50x its time, its accuracy is +10.00 ± 0.00 points: better, over 3 seeds."),
         ([WORSE], "does not reach its final accuracy, and at equal time its accuracy is -5.00 points: one seed"),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(ours, said):
-    found = verdict.summary([verdict.pair(run, BASELINE) for run in ours])
+    found = verdict.compared(ours, [BASELINE] * len(ours))["summary"]
     sentence = verdict.sentence("tuned", "on one device", found)
     assert sentence.startswith("Against the tuned baseline, on one device: decomposition ") and said in sentence
 
 
 def test_a_difference_is_clear_beyond_what_seeds_make_of_it():
     def judged(*differences):
-        return verdict.judgement({"seeds": len(differences), "difference": verdict.spread(differences)})
+        return verdict.judgement({"seeds": len(differences), "times": 1, "difference": verdict.spread(differences)})
 
     assert judged(0.01, 0.02, 0.03) == "no clear difference over 3 seeds"  # 3.5 times its error of 0.01 / sqrt(3)
     assert judged(0.02, 0.03, 0.04) == "better, over 3 seeds"  # 5.2 times
@@ -95,8 +110,13 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     one, linked, unlinked = (found["curves"][clock] for clock in ("one-device", "linked", "unlinked"))
     assert linked["tuned"][0][-1][0] == pytest.approx(one["tuned"][0][-1][0] / 2)
     assert unlinked["tuned"] == one["tuned"]
-    saved = (1 - 0.75 / 1.5) * reports["decomposed"]["seconds"]["subnets"]
+    _, history = report.read(where / "runs" / "decomposed-seed0")
+    saved = (1 - 0.75 / 1.5) * history[0]["seconds"]  # of the one epoch of the sub-networks
     assert one["decomposed"][0][-1][0] - unlinked["decomposed"][0][-1][0] == pytest.approx(saved)
+    stages = found["arms"]["decomposed"]["stages"]
+    assert found["arms"]["decomposed"]["seconds"] == [sum(seconds for [seconds] in stages.values())]
+    assert found["environment"]["git"] == reports["tuned"]["environment"]["git"]
+    assert [found["remarks"].get(f"{arm}-seed0", []) for arm in reports] == [*map(report.remarks, reports.values())]
     assert found["arms"]["decomposed"]["peak_bytes"] == peaks
     assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
     assert "100 / 200 / 300 MiB" in said

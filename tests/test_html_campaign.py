@@ -30,6 +30,10 @@ def compared():
             "learning_rate": 0.005,
             "final_accuracy": [run[-1][1] for run in runs],
             "seconds": [300.0, 310.0, 320.0],
+            "stages": {"subnets": [60.0] * 3, "finetune": [240.0, 250.0, 260.0]}
+            if arm == "decomposed"
+            else {"baseline": [300.0, 310.0, 320.0]},
+            "tracing": 12.5,
             "estimated_peak_bytes": dict.fromkeys(("subnet", "full") if arm == "decomposed" else ("full",), 2**28),
             "peak_bytes": {"subnet": 123 * 2**20, "full": 456 * 2**20},
         }
@@ -39,6 +43,7 @@ def compared():
     said = [verdict.sentence(name, "on one device", each["one-device"]["summary"]) for name, each in against.items()]
     tried = {arm: {"learning_rate": 0.005, "tried": {"0.005": 0.71, "0.01": 0.68}} for arm in ("decomposed", "tuned")}
     found = {"verdict": said, "seeds": 3, "arms": facts, "search": tried, "against": against, "curves": curves}
+    found |= {"remarks": {"tuned-seed1": ["baseline diverged in epoch 2"]}}
     return found | {"command": "keras-dd compare --model resnet8", "environment": {"machine": "two cores"}}
 
 
@@ -63,7 +68,10 @@ def sound(written):
 def test_the_page_of_a_comparison_has_every_number():
     found = compared()
     page = sound(html_campaign.comparison(found))
-    tables = [comparison_report.arm_lines(found), comparison_report.seed_lines(found)]
+    tables = [comparison_report.arm_lines(found), comparison_report.stage_lines(found)]
+    tables += [comparison_report.seed_lines(found)]
+    assert tables[1][1:3] == [("decomposed", "60.0", "250.0", "–", "12.5"), ("tuned", "–", "–", "310.0", "12.5")]
+    assert "tuned-seed1: baseline diverged in epoch 2" in page.text
     tables += comparison_report.search_lines(found)
     tables += [comparison_report.clock_lines(found, baseline) for baseline in found["against"]]
     for lines in tables:

@@ -20,6 +20,12 @@ def test_resident_memory_now_and_at_the_peak():
     assert MIB < peak.resident("VmRSS") <= peak.resident("VmHWM") < 2**36
 
 
+def test_a_process_that_ends_leaves_it_to_the_estimate(monkeypatch, capsys):
+    monkeypatch.setattr(peak.sys, "executable", "/bin/false")
+    assert peak.of_training(Settings(method="conventional"), (32, 32, 3), classes=3) == {}
+    assert "Memory cannot be measured here, and is estimated (code 1" in capsys.readouterr().out
+
+
 def test_a_training_is_measured_in_a_process_of_its_own():
     before = peak.resident("VmHWM")
     settings = Settings(method="conventional", model="cnn", width=16, batch_size=512)

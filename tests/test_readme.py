@@ -1,7 +1,10 @@
 """The README keeps its word: its tables are those of the committed results."""
 
+import ast
 import importlib.util
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,3 +18,13 @@ def test_tables_are_those_of_the_committed_results():
     assert tables.filled(readme) == readme, "run python figures/tables.py"
     for table in tables.TABLES:
         assert table() in readme
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("figures/*.py")), ids=lambda path: path.name)
+def test_what_the_scripts_import_is_there(script):
+    """They take minutes and are not run here: a name that has moved would be found by the next who wants them."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("keras_dd"):
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), name

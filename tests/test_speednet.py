@@ -7,7 +7,7 @@ import support
 from conftest import assert_mean, images_for, on_whole_images, randomize, scores
 
 import keras_dd
-from keras_dd import compose, data, decompose, featuremaps
+from keras_dd import compose, data, decompose, devices, featuremaps
 from keras_dd.config import Settings, UserError
 from keras_dd.evaluation import accuracies
 from keras_dd.job import Job, prepare
@@ -171,6 +171,30 @@ def test_its_recipe_trains_it_and_any_keras_can_load_it(few, tmp_path):
     np.testing.assert_array_equal(kernel, data.whitening(few.train, data.moments(few.train)))  # it is frozen
     loaded = load_model(result.run_dir / "model.keras")
     np.testing.assert_allclose(scores(loaded, few.test.images), scores(result.model, few.test.images), atol=1e-5)
+
+
+def test_its_recipe_trains_it_by_decomposition(few, tmp_path):
+    asked = {"width": 4, "recipe": "speed", "batch_size": 32, "subnet_epochs": 1, "epochs": 1, "flip": True}
+    asked |= {"parts": 2, "learning_rate": 0.3, "subnet_learning_rate": 0.3}
+    result = keras_dd.fit("speednet", few, **asked, run_dir=str(tmp_path / "run"))
+    for network in (result.model, *result.parts):
+        kernel = network.get_layer("whiten").get_weights()[0]
+        np.testing.assert_array_equal(kernel, data.whitening(few.train, data.moments(few.train)))
+        assert "keras_dd" not in network.to_json()
+    assert not result.report["divergences"] and result.report["final_accuracy"] > 0.15
+
+
+def test_its_images_are_whitened_in_float32(rng):
+    images = rng.uniform(0, 255, (2, 32, 32, 3))
+    exact = speednet(2)
+    with devices.computing_in("bfloat16"):
+        rounded = speednet(2)
+    rounded.set_weights(exact.get_weights())
+    for network in (exact, rounded):
+        assert network.get_layer("whiten").compute_dtype == "float32"
+    assert rounded.get_layer("group1_1_conv").compute_dtype == "bfloat16"
+    white = [scores(keras.Model(each.input, each.get_layer("whiten").output), images) for each in (exact, rounded)]
+    np.testing.assert_allclose(*white, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,18 @@ NAME = "cnn-w4-digits-dd2"
 def solved(model, split):
     """The network with the head that fits best, by least squares, on the features that it begins with."""
     features = scores(loading.headless(model), split.images)
-    features = np.concatenate([features, np.ones((len(features), 1))], axis=1)
+    head = model.get_layer("head")
+    if head.use_bias:
+        features = np.concatenate([features, np.ones((len(features), 1))], axis=1)
     wanted = 10 * np.eye(10)[split.labels] - 1
-    head = np.linalg.solve(features.T @ features + np.eye(features.shape[1]), features.T @ wanted)
-    model.get_layer("head").set_weights([head[:-1], head[-1]])
+    found = np.linalg.solve(features.T @ features + np.eye(features.shape[1]), features.T @ wanted)
+    head.set_weights([found[:-1], found[-1]] if head.use_bias else [found])
     return model
 
 
 def made(run_dir, **settings):
     """A run as `fit` leaves it behind, of a network that is solved instead of trained: that takes no time."""
-    settings = Settings(width=4, train_images=640, epochs=1, run_dir=str(run_dir), **settings)
+    settings = Settings(train_images=640, epochs=1, run_dir=str(run_dir), **{"width": 4} | settings)
     job, line = prepare(settings), f"keras-dd fit --run-dir {run_dir.name}"
     rundir.create(job.settings, line, job.made_of | {"own": []})
     model = solved(job.model, job.dataset.train)
@@ -140,6 +142,24 @@ def test_every_model_of_the_package_is_built_by_its_card(name):
 
 
 # What is measured.
+
+
+def test_speednet_is_released_with_its_whitening(tmp_path, test_split):
+    """Its card holds the moments, the file of its weights the whitening, and what is loaded nothing of ours."""
+    model = made(tmp_path / "run", model="speednet", recipe="speed", batch_size=64, parts=2, width=8)
+    path = releasing.release(tmp_path / "run")
+    again = zoo.load(path)
+    assert len(zoo.card(path).arguments["moments"]) == 2 and "keras_dd" not in again.to_json()
+    mine, its = (each.get_layer("whiten").kernel.numpy() for each in (model, again))
+    np.testing.assert_array_equal(mine.astype(zoo.card(path).weights.dtype), its)
+    np.testing.assert_allclose(scores(again, test_split.images), scores(model, test_split.images), atol=0.05)
+    assert zoo.card(path).scores.top1 == pytest.approx(measures.measure(again, test_split, "0123456789").top1)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.models() if "digits" in name])
+def test_shipped_cards_are_true(name, test_split):
+    found = measures.measure(zoo.load(name), test_split, zoo.card(name).data.classes)
+    assert measures.agree(found, zoo.card(name).scores)
 
 
 def test_scores_by_hand():

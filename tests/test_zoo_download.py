@@ -100,6 +100,27 @@ def test_other_bytes_are_refused_and_not_kept(server):
     assert list(download.folder().iterdir()) == []
 
 
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(server):
+    path = fetch(server)
+    path.write_bytes(CONTENT[:-1] + b"?")
+    assert fetch(server).read_bytes() == CONTENT and len(server.asked) == 2
+
+
+def test_a_download_that_began_with_something_else_begins_anew(server):
+    path = download.kept(SHA256, "a.npz")
+    path.parent.mkdir()
+    path.with_name(f"{path.name}.part").write_bytes(b"<html>log in first</html>")
+    assert fetch(server).read_bytes() == CONTENT
+    assert server.asked == ["bytes=25-", None]
+
+
+def test_whoever_waited_for_a_download_that_failed_begins_its_own(server):
+    server.content = CONTENT[:-1] + b"?"
+    with ThreadPoolExecutor(2) as pool:
+        errors = [each.exception() for each in [pool.submit(fetch, server) for _ in range(2)]]
+    assert all("does not have the SHA-256" in str(error) for error in errors) and len(server.asked) == 2
+
+
 def test_no_more_is_taken_than_the_card_says(server):
     server.content = CONTENT + bytes(10_000_000)
     assert fetch(server).read_bytes() == CONTENT

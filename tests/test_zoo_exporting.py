@@ -7,7 +7,7 @@ import pytest
 from conftest import scores
 from zoo_support import command
 
-from keras_dd import data, zoo
+from keras_dd import data, models, zoo
 from keras_dd.config import UserError
 from keras_dd.zoo import exporting
 
@@ -43,6 +43,28 @@ def test_export(loaded, test_split, tmp_path, capsys, to, package, name):
     np.testing.assert_allclose(found, scores(loaded, images), atol=1e-3)
     code, _, [error] = command(capsys, "export", NAME, "--to", to, "--output", tmp_path)
     assert code == 2 and "is there already" in error
+
+
+@pytest.mark.parametrize("to", exporting.FORMATS)
+@pytest.mark.parametrize("network", ["resnet8", "speednet"])
+@pytest.mark.filterwarnings("ignore")
+def test_every_kind_of_layer_of_the_zoo_is_exported(rng, tmp_path, network, to):
+    """Residual blocks, and the exact GELU of a hundred classes."""
+    for package in exporting.FORMATS[to][2]:
+        pytest.importorskip(package)
+    images = rng.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    path, difference = exporting.export(models.MODELS[network](width=4, classes=100), images, to, tmp_path / "it")
+    assert path.exists() and difference < 1e-3
+
+
+def test_what_a_converter_cannot_do_is_one_line(loaded, test_split, tmp_path, monkeypatch):
+    def run(path, images):
+        raise RuntimeError("Select TensorFlow op(s)\nNode number 7 (FlexErf) failed to prepare")
+
+    monkeypatch.setitem(exporting.FORMATS, "savedmodel", (*exporting.FORMATS["savedmodel"][:3], run))
+    with pytest.raises(UserError, match=r"cannot be exported to savedmodel \(RuntimeError: Node number 7 \(FlexErf\)"):
+        exporting.export(loaded, test_split.images[:4].astype("float32"), "savedmodel", tmp_path / "it")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_that_computes_something_else_is_not_kept(loaded, test_split, tmp_path, monkeypatch):

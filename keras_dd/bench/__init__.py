@@ -44,9 +44,29 @@ COMPARED = {
         "images for {model}, width {width}",
         {"fed, flipped and cropped": ("here", "works.feed"), "trained on": ("here", "works.fit")},
     ),
-    "malloc": (
-        "training {model}, width {width}, thresholds of malloc",
-        {"raised": ("malloc", "works.fit"), "as they are": ("default", "works.fit")},
+    "settings": (
+        "settings in training {model}, width {width}",
+        {
+            "as they are": ("default", "works.fit"),
+            "8 steps a call": ("default", "works.fit_by_eights"),
+            "1 thread an operation": ("one-thread", "works.fit"),
+            "malloc keeps memory": ("malloc", "works.fit"),
+            "TensorFlow keeps memory": ("bfc", "works.fit"),
+            "oneDNN in the caller's thread": ("caller-thread", "works.fit"),
+        },
+    ),
+    "settings-subnets": (
+        "settings in training {parts} sub-networks of {model}, width {width}, at once",
+        {
+            "as they are": ("default", "works.at_once"),
+            "a branch each": ("default", "works.branches"),
+            "a branch each, 1 thread an operation": ("one-thread", "works.branches"),
+            "8 steps a call": ("default", "works.at_once_by_eights"),
+            "1 thread an operation": ("one-thread", "works.at_once"),
+            "malloc keeps memory": ("malloc", "works.at_once"),
+            "TensorFlow keeps memory": ("bfc", "works.at_once"),
+            "oneDNN in the caller's thread": ("caller-thread", "works.at_once"),
+        },
     ),
 }
 # {name: (its process, what measures it)}, where there is one way only.
@@ -55,8 +75,10 @@ SINGLE = {
     "startup": ("here", "machine.startup"),
     "composition": ("alone", "machine.composition"),
 }
-NAMES = ("ceilings", "full", "fused", "feed", "startup", "composition", "subnets", "malloc")
-DEFAULT = NAMES[:-1]
+# What keras-dd does not do, for want of a gain: docs/performance.md.
+SETTINGS = ("settings", "settings-subnets")
+NAMES = ("ceilings", "full", "fused", "feed", "startup", "composition", "subnets", *SETTINGS)
+DEFAULT = NAMES[: -len(SETTINGS)]
 
 # Seconds, on two cores: to start a process with TensorFlow, to make a work ready, and those of `SINGLE`.
 START, MAKE, ONCE = 10, 12, {"ceilings": 10, "startup": 60, "composition": 60}

@@ -23,6 +23,11 @@ PROCESSES = {
     "ray": {},
     "alone": {},
     "default": {},
+    "one-thread": {"TF_NUM_INTRAOP_THREADS": "1"},
+    # Tensors come from TensorFlow's allocator for GPUs, which keeps what it has, and not from malloc.
+    "bfc": {"TF_CPU_ALLOCATOR_USE_BFC": "1"},
+    # The thread that starts a kernel of oneDNN works on it too, and does not wait for those of the pool.
+    "caller-thread": {"TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD": "1"},
     # Memory up to 1 GiB comes from the heap, which is not given back up to 2 GiB and grows by 256 MiB.
     "malloc": {
         "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=2147483648:"

@@ -17,18 +17,25 @@ from keras_dd.models import MODELS
 
 
 class Clock(keras.callbacks.Callback):
-    """Seconds from the end of the first step on: what a call of `fit` costs before is nothing beside an epoch."""
+    """Seconds from the end of the first steps on: what a call of `fit` costs before is nothing beside an epoch."""
+
+    began = None
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        if batch == 0:
-            self.began = now
-        self.seconds = now - self.began
+        if self.began is None:
+            self.began, self.first = now, batch
+        self.seconds, self.steps = now - self.began, batch - self.first
 
 
 def fit(task):
     """The full network as `keras-dd fit` trains it, and fine-tunes it, on one device."""
     return _full_fit(task, accelerate(_full(task)))
+
+
+def fit_by_eights(task):
+    """The same, eight steps in each call of TensorFlow."""
+    return _full_fit(task, accelerate(_full(task)), steps_per_call=8)
 
 
 def plain_fit(task):
@@ -66,9 +73,17 @@ def bare_step(task):
 
 def at_once(task):
     """All sub-networks at once, as `keras-dd fit` trains them."""
-    model = train.Subnetworks(parts_of(task), devices.pick())
-    model.compile(Adam)
-    return _fits([(model, _batches(task))], task, model.subnets)
+    return _fit_at_once(task)
+
+
+def at_once_by_eights(task):
+    """The same, eight steps in each call of TensorFlow."""
+    return _fit_at_once(task, steps_per_call=8)
+
+
+def branches(task):
+    """All sub-networks at once, none of them side by side with another."""
+    return _fit_at_once(task, apart=True)
 
 
 def one_by_one(task, numbers=None):
@@ -117,9 +132,19 @@ def _stock(network):
     return network
 
 
-def _full_fit(task, network):
+def _full_fit(task, network, steps_per_call=1):
     train.compile_full(network, Adam())
+    network.steps_per_execution = steps_per_call
     return _fits([(network, _batches(task))], task)
+
+
+def _fit_at_once(task, steps_per_call=1, apart=False):
+    model = train.Subnetworks(parts_of(task), devices.pick())
+    model.compile(Adam)
+    model.steps_per_execution = steps_per_call
+    for group in [group for group in model.groups if apart and len(group) > 1]:
+        model.separate(group)
+    return _fits([(model, _batches(task))], task, model.subnets)
 
 
 def _batches(task):
@@ -136,9 +161,10 @@ def _fits(trainings, task, networks=None):
     def do(steps):
         seconds = 0
         for model, batches in trainings:
-            clock = Clock()
-            model.fit(batches, steps_per_epoch=steps + 1, shuffle=False, verbose=0, callbacks=[clock])
-            seconds += clock.seconds
+            clock, steps_timed = Clock(), max(steps, model.steps_per_execution)
+            steps_per_epoch = model.steps_per_execution + steps_timed
+            model.fit(batches, steps_per_epoch=steps_per_epoch, shuffle=False, verbose=0, callbacks=[clock])
+            seconds += clock.seconds * steps / clock.steps  # the last call may have had more of them
         return seconds
 
     return do, _facts(networks or [model for model, _ in trainings], task)

@@ -6,7 +6,7 @@ from keras_dd import rundir, snapshot
 from keras_dd.config import UserError
 from keras_dd.decomposition import Decomposition
 from keras_dd.engines import tasks
-from keras_dd.graph import copy
+from keras_dd.graph import copy, plain
 from keras_dd.scalars import Scalars
 
 # A task may lose so many workers, one after another without a snapshot between them, before it is given up.
@@ -85,8 +85,8 @@ def ready(job, stage, recorder, run_dir, cluster):
             hear(name, "state", result["state"])
         if job.settings.tensorboard:
             _log(Scalars(recorder, run_dir), job.stages[stage].epochs)
-        plain = [_with(network, results[name]["weights"]) for name, network in zip(given, networks, strict=True)]
-        return Decomposition(tuple(plain), boxes) if are_parts else plain[0]
+        found = [_with(network, results[name]["weights"]) for name, network in zip(given, networks, strict=True)]
+        return Decomposition(tuple(found), boxes) if are_parts else found[0]
 
     return trained
 
@@ -165,6 +165,6 @@ def _log(scalars, epochs):
 
 
 def _with(network, weights):
-    plain = copy(network)
-    plain.set_weights(weights)
-    return plain
+    found = copy(network, plain)
+    found.set_weights(weights)
+    return found

@@ -24,16 +24,17 @@ def blocks_a_stack(depth):
     return (depth - 2) // 6
 
 
-def rescale(x, moments=None):
+def rescale(x, moments=None, **options):
     """Images 0..255 as the network wants them: from -1 to 1, or standardised.
 
     Args:
         x: images (N, H, W, C).
         moments: (mean, variance), each C numbers, of the channels of the training images, 0..255: the channels then
             have mean 0 and variance 1.  A channel that never varies is only moved to 0.
+        **options: of the layer.
     """
     if moments is None:
-        return layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+        return layers.Rescaling(1 / 127.5, offset=-1, name="rescale", **options)(x)
     try:
         mean, variance = ([float(number) for number in numbers] for numbers in moments)
         if (
@@ -48,4 +49,5 @@ def rescale(x, moments=None):
             f"{x.shape[-1]} channels, as keras_dd.data.moments gives them"
         ) from None
     scale = [1 / math.sqrt(number or 1) for number in variance]
-    return layers.Rescaling(scale, offset=[-m * s for m, s in zip(mean, scale, strict=True)], name="rescale")(x)
+    offset = [-m * s for m, s in zip(mean, scale, strict=True)]
+    return layers.Rescaling(scale, offset, name="rescale", **options)(x)

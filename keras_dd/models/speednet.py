@@ -96,10 +96,10 @@ def speednet(width=WIDTH, classes=10, image_shape=(32, 32, 3), moments=None, whi
     if min(image_shape[:2]) < 9:
         raise UserError(f"image_shape is {image_shape}: three poolings of speednet want 9x9 pixels or more")
     x = inputs = keras.Input(image_shape, name="image")
-    x = rescale(x, moments)
-    whiten = layers.Conv2D(
-        8 * image_shape[-1], 2, use_bias=False, kernel_initializer="orthogonal", trainable=False, name="whiten"
-    )
+    # In bfloat16 the filters, which amplify what hardly varies, would amplify what was rounded.
+    x = rescale(x, moments, dtype="float32")
+    frozen = {"kernel_initializer": "orthogonal", "trainable": False, "dtype": "float32"}
+    whiten = layers.Conv2D(8 * image_shape[-1], 2, use_bias=False, name="whiten", **frozen)
     x = whiten(x)
     if whitening is not None:
         if np.shape(whitening) != tuple(whiten.kernel.shape):

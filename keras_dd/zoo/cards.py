@@ -155,6 +155,14 @@ def text(card):
     return json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n"
 
 
+def naming(name, url):
+    """{rule: whether it holds} for what a model is called, and where its weights are."""
+    return {
+        "name must be lower-case letters, digits, '.', '_' and '-'": re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name),
+        "weights.url must begin with https:// or http://": re.match(r"https?://\S+$", url or "http://none"),
+    }
+
+
 def checked(content, where="card"):
     """The `Card` in plain JSON, or UserError: each field of its kind, and those that belong together fitting."""
     found = _checked(Card, content, where)
@@ -163,13 +171,9 @@ def checked(content, where="card"):
     fractions = {"top1": scores.top1, "top5": scores.top5, "calibration_error": scores.calibration_error}
     fractions |= {"per_class": max((each for each in scores.per_class if each is not None), default=0)}
     fractions |= {"twin": found.twin and found.twin.accuracy}
-    rules = {
-        "name must be lower-case letters, digits, '.', '_' and '-'": re.fullmatch(
-            r"[a-z0-9][a-z0-9._-]{0,99}", found.name
-        ),
+    rules = naming(found.name, weights.url) | {
         "weights.sha256 must be 64 hexadecimal digits": re.fullmatch(r"[0-9a-f]{64}", weights.sha256),
         f"weights.dtype must be {' or '.join(DTYPES)}": weights.dtype in DTYPES,
-        "weights.url must begin with https:// or http://": re.match(r"https?://\S+$", weights.url or "http://none"),
         "data.classes must be two or more": count >= 2,
         "data.image_shape must be height, width, channels": len(data.image_shape) == 3 and min(data.image_shape) > 0,
         "scores.per_class must have one number a class": len(scores.per_class) == count,

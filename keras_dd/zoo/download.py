@@ -43,20 +43,44 @@ def fetch(url, size, sha256, name):
     path = kept(sha256, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
-    with open(partial, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # of two processes that want it, the second waits for the first
-        if not path.exists():
-            with _progress(name, size) as advance:
-                _complete(file, url, size, advance, f"{name} from {url}", path)
-            try:
-                read_vouched(partial, size, sha256, url)
-            except UserError:
-                partial.unlink(missing_ok=True)  # the other process may have done it
-                raise
-            os.replace(partial, path)
-        else:
+    with _alone(partial) as file:
+        if path.exists() and not _is_sound(path, size, sha256):
+            path.unlink()  # damaged since
+        if path.exists():
             partial.unlink(missing_ok=True)
+            return path
+        has_some = file.seek(0, os.SEEK_END) > 0
+        with _progress(name, size) as advance:
+            _complete(file, url, size, advance, f"{name} from {url}", path)
+            if has_some and not _is_sound(partial, size, sha256):
+                file.truncate(0)  # what was left there was something else
+                _complete(file, url, size, advance, f"{name} from {url}", path)
+        try:
+            read_vouched(partial, size, sha256, url)
+        except UserError:
+            partial.unlink()
+            raise
+        os.replace(partial, path)
     return path
+
+
+@contextmanager
+def _alone(path):
+    """A file to append to, while no other process has it: of two that want it, the second waits for the first."""
+    while True:
+        with open(path, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:  # else the first one has removed it
+                yield file
+                return
+
+
+def _is_sound(path, size, sha256):
+    try:
+        read_vouched(path, size, sha256, path)
+    except UserError:
+        return False
+    return True
 
 
 def _complete(file, url, size, advance, what, path):

@@ -89,8 +89,14 @@ def export(model, images, to, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="partial-") as folder:
         made = str(Path(folder) / path.name)
-        model.export(made, format=name, verbose=False)
-        found = run(made, images)
+        try:
+            model.export(made, format=name, verbose=False)
+            found = run(made, images)
+        except Exception as error:  # whatever converters and interpreters raise of layers that they do not know
+            last = str(error).strip().rpartition("\n")[2][:200]
+            raise UserError(
+                f"this network cannot be exported to {to} ({type(error).__name__}: {last}): choose another format"
+            ) from error
         difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise UserError(

@@ -6,6 +6,7 @@ import keras
 
 from keras_dd.config import UserError, unknown, whole
 from keras_dd.files import read_vouched
+from keras_dd.graph import copy, plain
 from keras_dd.models import MODELS
 from keras_dd.weights_files import compare_weights
 from keras_dd.zoo import arrays, cards, download
@@ -28,8 +29,9 @@ def load(name, classes=None, include_top=True):
     if classes is not None:
         other = build(card, path, classes=classes)
         assign(other, found, but=f"{HEAD}/")
-        return other
+        return copy(other, plain)
     assign(model, found)
+    model = copy(model, plain)
     return model if include_top else headless(model)
 
 

@@ -72,7 +72,7 @@ def agree(first, second):
     if first.images != second.images or (first.top5 is None) != (second.top5 is None):
         return False
     gaps = abs(first.top1 - second.top1), abs((first.top5 or 0) - (second.top5 or 0))
-    return max(gaps) <= max(AGREEMENT, 1.001 / first.images)
+    return round(max(gaps) * first.images) <= max(AGREEMENT * first.images, 1)
 
 
 def _calibration_error(confidences, hits):

@@ -79,9 +79,12 @@ def release(
     path = folder / f"{name}{cards.SUFFIX}"
     if path.exists():
         raise UserError(f"{path} is there already: remove it, or choose another --name")
+    for rule, holds in cards.naming(name, url).items():
+        if not holds:
+            raise UserError(f"{name if 'name' in rule else url}: {rule}")
     data_licence, citation = rights(dataset.name, data_licence, citation)
     found, _ = report.read(run_dir)
-    other = twin and _twin(twin, settings)
+    other = twin and _twin(twin, settings, dataset.train.mark)
 
     load_weights(ready.model, Path(run_dir) / "model.weights.h5")
     arguments = json.loads(json.dumps(job.arguments(settings, dataset)))  # as the card will have them
@@ -148,7 +151,8 @@ def smallest(model, exact, dataset):
     if not found:
         raise UserError(f"the weights of {model.name!r} are not all finite: this run has diverged, start another one")
     half, whole = found.get("float16"), found["float32"]
-    is_as_good = half and abs(half[2].top1 - whole[2].top1) <= measures.AGREEMENT
+    images = whole[2].images
+    is_as_good = half and round(images * abs(half[2].top1 - whole[2].top1)) <= measures.AGREEMENT * images
     return half if is_as_good else whole
 
 
@@ -161,9 +165,9 @@ def _seconds(found):
     return sum(found["seconds"].get(stage) or 0 for stage in STAGES)
 
 
-def _twin(run_dir, settings):
+def _twin(run_dir, settings, mark):
     """The `Twin` in a directory: a finished run of the same network on the same data, trained conventionally."""
-    theirs, command, _ = rundir.read(run_dir)
+    theirs, command, made_of = rundir.read(run_dir)
     if not rundir.finished(run_dir):
         raise UserError(f"the twin in {str(run_dir)!r} is not finished: go on with keras-dd fit --resume {run_dir}")
     odd = [name for name in SAME_TWIN if getattr(theirs, name) != getattr(settings, name)]
@@ -173,6 +177,10 @@ def _twin(run_dir, settings):
         raise UserError(
             f"{name} of the twin in {str(run_dir)!r} is {getattr(theirs, name)!r}: it must be {wanted!r}, so that only "
             "the way of training differs"
+        )
+    if settings.train_images is None and made_of["dataset"] != mark:  # some of them are drawn by the seed
+        raise UserError(
+            f"the training images of the twin in {str(run_dir)!r} are others, under the same name: train it on the same"
         )
     found, _ = report.read(run_dir)
     return cards.Twin(accuracy=found["final_accuracy"], seconds=round(_seconds(found), 1), command=command)
