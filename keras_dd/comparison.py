@@ -81,7 +81,11 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
             "verdict": [],
             "seeds": seeds,
             "budget": budget,
-            "arms": {arm: _facts(arm, arms[arm], results[arm], measured, peaks) for arm in arms},
+            "arms": {
+                arm: _facts(arm, arms[arm], results[arm], measured, peaks)
+                | {"seconds": [run[-1][0] for run in curves["one-device"][arm]]}
+                for arm in arms
+            },
             "search": chosen,
             "against": {baseline: _against(curves, OURS, baseline) for baseline in baselines},
             "variants": {
@@ -193,7 +197,6 @@ def _facts(arm, settings, runs, measured, peaks):
         "epochs": timing.epochs_of(settings),
         "learning_rate": rate,
         "final_accuracy": [run["final_accuracy"] for run, _ in runs],
-        "seconds": [sum(each) for each in zip(*stages.values(), strict=True)],
         "stages": stages,
         "tracing": sum(measured[network]["tracing"] for network in timing.epochs_of(settings)),
         "estimated_peak_bytes": {network: measured[network]["bytes"] for network in networks},

@@ -47,13 +47,13 @@ def gain(summary):
 
 def stage_lines(found):
     """Where the time went, as lines of text, the first one the headings: the mean over the seeds, in seconds."""
-    names = {stage: report.STAGES[stage] for facts in found["arms"].values() for stage in facts["stages"]}
-    lines = [("seconds of", *names.values(), "of these, tracing")]
-    for arm, facts in found["arms"].items():
-        means = [facts["stages"].get(stage) and statistics.mean(facts["stages"][stage]) for stage in names]
-        cells = ("–" if mean is None else f"{mean:,.1f}" for mean in (*means, facts["tracing"]))
-        lines.append((arm, *cells))
-    return lines
+    arms = found["arms"].values()
+    lines = [("seconds of", *found["arms"])]
+    for stage in dict.fromkeys(stage for facts in arms for stage in facts["stages"]):
+        each = (facts["stages"].get(stage) for facts in arms)
+        cells = ("–" if seconds is None else f"{statistics.mean(seconds):,.1f}" for seconds in each)
+        lines.append((report.STAGES[stage], *cells))
+    return [*lines, ("of these, tracing", *(f"{facts['tracing']:,.1f}" for facts in arms))]
 
 
 def variant_lines(found, other):

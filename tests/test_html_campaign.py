@@ -70,7 +70,8 @@ def test_the_page_of_a_comparison_has_every_number():
     page = sound(html_campaign.comparison(found))
     tables = [comparison_report.arm_lines(found), comparison_report.stage_lines(found)]
     tables += [comparison_report.seed_lines(found)]
-    assert tables[1][1:3] == [("decomposed", "60.0", "250.0", "–", "12.5"), ("tuned", "–", "–", "310.0", "12.5")]
+    assert tables[1][1:3] == [("sub-networks", "60.0", "–", "–"), ("fine-tune", "250.0", "–", "–")]
+    assert tables[1][3:] == [("full network", "–", "310.0", "310.0"), ("of these, tracing", "12.5", "12.5", "12.5")]
     assert "tuned-seed1: baseline diverged in epoch 2" in page.text
     tables += comparison_report.search_lines(found)
     tables += [comparison_report.clock_lines(found, baseline) for baseline in found["against"]]
