@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from keras_dd.apps import fit
 from keras_dd.apps.options import FOLDER, Duration, Sectioned, quiet
+from keras_dd.clocks import CLOCKS
 from keras_dd.config import BASELINES, Settings, UserError
 
 # Options of `fit` that a comparison sets itself, or has under another name.
@@ -79,6 +80,12 @@ SECTIONS = {
             metavar="VARIANT",
             help="Decompose otherwise too, as overlap=0,boxes=random, in equal time and at ours' rates.",
         ),
+        click.Option(
+            ["--clock"],
+            type=click.Choice(CLOCKS),
+            default="one-device",
+            help="On which all runs end together: here, or on K devices with a link or without; or FLOPs.",
+        ),
         click.Option(["--run-dir"], type=FOLDER, default="runs/compare", metavar="DIR", help="[default: runs/compare]"),
         click.Option(["--dry-run"], is_flag=True, help="Print the runs and how long they take."),
     ],
@@ -98,6 +105,7 @@ Examples:
   keras-dd compare --dataset cifar10 --model resnet8 --width 32
   keras-dd compare --baseline tuned --seeds 5 --epochs 8 --subnet-epochs 4
   keras-dd compare --search 2e-3,5e-3 --budget 30min --run-dir runs/half-hours
+  keras-dd compare --clock unlinked --baseline tuned
   keras-dd compare --also overlap=0 --also off-diagonal=noise:0.3,head-scale=2
 """
 
@@ -106,12 +114,12 @@ Examples:
     cls=Sectioned, sections=SECTIONS, epilog=EPILOG, short_help="Compare decomposition with conventional training."
 )
 @click.pass_context
-def compare(context, baselines, seeds, budget, epochs, search, also, run_dir, dry_run, **chosen):
+def compare(context, baselines, seeds, budget, epochs, search, also, clock, run_dir, dry_run, **chosen):
     """Train by decomposition and conventionally, seed by seed, and compare.
 
-    All runs get the same time on this machine.  Learning rates are chosen on
-    held-out training images, by the same search for both.  A comparison that
-    was stopped goes on by the same command.
+    All runs get the same time on this machine, or on another clock.  Learning
+    rates are chosen on held-out training images, by the same search for both.
+    A comparison that was stopped goes on by the same command.
     """
     if chosen["grid"] and context.get_parameter_source("parts") is ParameterSource.DEFAULT:
         chosen["parts"] = math.prod(chosen["grid"])
@@ -123,9 +131,9 @@ def compare(context, baselines, seeds, budget, epochs, search, also, run_dir, dr
         from keras_dd import comparison, comparison_report, report
 
     if dry_run:
-        click.echo(comparison.plan(settings, baselines, seeds, budget, search, also))
+        click.echo(comparison.plan(settings, baselines, seeds, budget, search, also, clock))
         return
-    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj, also)
+    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj, also, clock)
 
     import rich
 

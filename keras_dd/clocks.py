@@ -33,28 +33,39 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clock:
-    """The name of a clock for people, its unit, and in a sentence what it tells."""
+    """The name of a clock for people, as it is in a sentence, its unit, and in a sentence what it tells."""
 
     name: str
     unit: str
     about: str
+    where: str
 
 
 CLOCKS = {
     "one-device": Clock(
-        "one device", "seconds", "Measured on this machine; sub-networks, where there are any, at once."
+        "one device",
+        "seconds",
+        "Measured on this machine; sub-networks, where there are any, at once.",
+        "on one device",
     ),
     "linked": Clock(
         "K devices, linked",
         "seconds",
         "Ideal scaling: each sub-network on a device of its own, the full network data-parallel on all K.",
+        "on K linked devices",
     ),
     "unlinked": Clock(
         "K devices, no link",
         "seconds",
         "Ideal scaling: each sub-network on a machine of its own, the full network on one of them.",
+        "on K devices without a link",
     ),
-    "flops": Clock("training FLOPs", "FLOPs", "Counted: 3 x 2 x forward MACs x images, of all networks together."),
+    "flops": Clock(
+        "training FLOPs",
+        "FLOPs",
+        "Counted: 3 x 2 x forward MACs x images, of all networks together.",
+        "by training FLOPs",
+    ),
 }
 
 
@@ -138,11 +149,16 @@ TIMES = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 FLOPS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
 
+def count(devices):
+    """How many devices these names are to a clock."""
+    return sum(not name.startswith("CPU") for name in devices) or 1
+
+
 def _paces(report, clock):
     """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
     parts, tasks = report["settings"]["parts"], list((report.get("tasks") or {}).values())
     names = tasks[-1]["devices"] if tasks else report["environment"]["devices"]  # the full network's come last
-    devices = sum(not name.startswith("CPU") for name in names) or 1
+    devices = count(names)
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}

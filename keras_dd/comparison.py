@@ -28,7 +28,7 @@ from keras_dd.recipes import RECIPES
 STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 
 
-def compare(settings, baselines, seeds, budget, search, run_dir, command, also=()):
+def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(), clock="one-device"):
     """Make the runs of a comparison, as far as they are not made, and write comparison.json, its page and its pictures.
 
     Args:
@@ -46,6 +46,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
         command: the command line, for the reports.
         also: variants of the run by decomposition, {name: {field of `arms.VARIED`: value}}; they take the same time,
             and have the learning rate that is chosen for ours.
+        clock: the one of `clocks.CLOCKS` on which all arms end together; the budget is the baseline's on one device.
 
     Returns:
         What stands in comparison.json.
@@ -56,9 +57,10 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
     search = search_of(settings) if search is None else search
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     asked |= {"also": [[name, changed] for name, changed in also.items()] or None}
+    asked |= {"clock": None if clock == "one-device" else clock}
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines, also))
-        arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also))
+        arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also, clock))
         peaks = campaign.once(folder, "memory", lambda: _peaks(arms, measured))
         expected, finals = _expected(arms, measured), finals_of(arms, seeds)
 
@@ -81,6 +83,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
             "verdict": [],
             "seeds": seeds,
             "budget": budget,
+            "clock": clock,
             "arms": {
                 arm: _facts(arm, arms[arm], results[arm], measured, peaks)
                 | {"seconds": [run[-1][0] for run in curves["one-device"][arm]]}
@@ -102,7 +105,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
             "runs": list(finals),
         }
         found["verdict"] = [
-            verdict.sentence(baseline, "on one device", found["against"][baseline]["one-device"]["summary"])
+            verdict.sentence(baseline, clocks.CLOCKS[clock].where, found["against"][baseline][clock]["summary"])
             for baseline in baselines
         ]
         with replacing(folder / "comparison.json") as partial:
@@ -137,13 +140,13 @@ def _peaks(arms, measured):
     return {arm: peak.of_training(arms[arm], about["image_shape"], about["classes"]) for arm in arms if arm in measured}
 
 
-def plan(settings, baselines, seeds, budget, search, also=()):
+def plan(settings, baselines, seeds, budget, search, also=(), clock="one-device"):
     """What `compare` would run, in words.  A few steps are trained for the times, and nothing is written."""
     also = dict(also)
     check(settings, baselines, seeds, budget, also)
     search = search_of(settings) if search is None else search
     measured = measure(settings, baselines, also)
-    arms = arms_of(settings, baselines, budget, measured, also)
+    arms = arms_of(settings, baselines, budget, measured, also, clock)
     runs = trials_of(arms, rates_of_search(arms, search)) | finals_of(arms, seeds)
     seconds = list(map(_expected(arms, measured), runs.values()))
     lines = [f"  {name:24}{campaign.duration(each):>12}" for name, each in zip(runs, seconds, strict=True)]

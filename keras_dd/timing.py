@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from keras_dd import cost, data, train
+from keras_dd import clocks, cost, data, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.config import EVALUATION_BATCH
 from keras_dd.decomposition import Decomposition
@@ -46,10 +46,11 @@ def measure(settings):
 
     Returns:
         Plain JSON: "train", "evaluated" (numbers of images), "image_shape", "classes" (their number), "batch_size",
-        "set_up" (seconds of loading and building), and for each of "full" and, by decomposition, "subnets" (K at once)
-        and "subnet" (one alone): "step" and "evaluation" (seconds of one step, of the whole split), "tracing" (what the
-        first step takes longer), "set_up" (the same, of evaluation too) and "bytes" (peak memory of training, as
-        `cost.training_bytes` estimates it); by decomposition also "reestimation" (seconds, of batch norm).
+        "devices" (as clocks count them), "set_up" (seconds of loading and building), and for each of "full" and, by
+        decomposition, "subnets" (K at once) and "subnet" (one alone): "step" and "evaluation" (seconds of one step, of
+        the whole split), "tracing" (what the first step takes longer), "set_up" (the same, of evaluation too), "flops"
+        (of a step) and "bytes" (peak memory of training, as `cost.training_bytes` estimates it); by decomposition also
+        "reestimation" (seconds, of batch norm).
     """
     with data.kept():
         images(settings)  # read, or downloaded, once in a campaign: that is no part of a run
@@ -61,6 +62,7 @@ def measure(settings):
         "image_shape": job.dataset.image_shape,
         "classes": len(job.dataset.classes),
         "batch_size": job.settings.batch_size,
+        "devices": clocks.count(job.devices),
         "set_up": time.perf_counter() - started,
         "full": _timed(job, train.fit_full, job.model, [job.model]),
     }
@@ -86,6 +88,7 @@ def _timed(job, fit, networks, each):
         "evaluation": evaluated * max(1, images / (EVALUATIONS * EVALUATION_BATCH)),
         "tracing": clock.training[0] - STEPS * step,
         "set_up": clock.training[0] + clock.evaluation[0] - STEPS * step - evaluated,
+        "flops": sum(cost.training_flops(network, job.settings.batch_size) for network in each),
         "bytes": cost.training_bytes(each, job.settings.batch_size),
     }
 
@@ -111,6 +114,23 @@ def of_epochs(rates):
     """The rates of a machine on which nothing but epochs takes time."""
     only = {name: each | {"tracing": 0.0} if isinstance(each, dict) else each for name, each in rates.items()}
     return only | {"reestimation": 0.0}
+
+
+def on_clock(rates, clock, parts):
+    """The rates of training as they are on a key of `clocks.CLOCKS`, where sub-networks have a device each."""
+    if clock == "one-device":
+        return rates
+    found = dict(rates)
+    networks = [name for name in ("full", "subnets", "subnet") if name in rates]
+    if clock == "flops":
+        found |= {name: rates[name] | {"step": rates[name]["flops"], "tracing": 0.0} for name in networks}
+        return found | {"reestimation": 0.0}
+    paces = {"full": {"linked": rates["devices"] / parts, "unlinked": rates["devices"]}[clock], "subnet": 1}
+    if "subnets" in rates:
+        paces["subnets"] = rates["subnet"]["step"] / rates["subnets"]["step"]
+    for name in networks:
+        found[name] = rates[name] | {key: paces[name] * rates[name][key] for key in ("step", "tracing")}
+    return found
 
 
 def epochs_within(rates, settings, network, seconds):

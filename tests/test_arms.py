@@ -7,7 +7,7 @@ import pytest
 from keras_dd import arms, timing
 from keras_dd.config import Settings, UserError
 
-STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "set_up": 0.0, "reestimation": 0.0}
+STEPS = {"train": 1000, "evaluated": 100, "batch_size": 10, "devices": 1, "set_up": 0.0, "reestimation": 0.0}
 STEPS |= {"image_shape": [32, 32, 1], "classes": 10}
 MEASURED = {"full": {"step": 3.0, "evaluation": 1.0, "tracing": 0.0, "set_up": 0.0, "bytes": 1}}
 MEASURED |= {"subnets": MEASURED["full"] | {"step": 1.5}, "subnet": MEASURED["full"] | {"step": 0.75}}
@@ -31,6 +31,28 @@ def test_all_arms_take_the_same_time(settings, budget, epochs):
     assert made["decomposed"].parts == 2 and made["paper"].recipe == "paper" and made["tuned"].recipe == "quick"
     assert {made[arm].method for arm in ("tuned", "paper")} == {"conventional"} and made["tuned"].parts == 4
     times = [timing.training_seconds(MEASURED.get(arm, MEASURED["decomposed"]), one) for arm, one in made.items()]
+    assert max(times) == min(times)
+
+
+@pytest.mark.parametrize(
+    ("clock", "epochs"),
+    [
+        ("one-device", (4, 6, 8, 12)),
+        ("linked", (4, 6, 8, 12)),  # both are twice as fast
+        ("unlinked", (8, 6, 8, 12)),  # a sub-network alone takes half of what both take
+        ("flops", (20, 6, 8, 8)),  # a tenth of the FLOPs; the paper's recipe has as many as the tuned one
+    ],
+)
+def test_all_arms_take_the_same_time_on_a_clock(clock, epochs):
+    flops = {"full": 4000, "subnets": 400, "subnet": 200}
+    measured = {
+        arm: rates | {name: rates[name] | {"flops": flops[name]} for name in flops if name in rates}
+        for arm, rates in MEASURED.items()
+    }
+    made = arms.arms_of(Settings(parts=2), ("tuned", "paper"), 2599, measured, clock=clock)
+    assert (made["decomposed"].subnet_epochs, *(made[arm].epochs for arm in ("decomposed", "tuned", "paper"))) == epochs
+    on_clock = {arm: timing.on_clock(rates, clock, 2) for arm, rates in measured.items()}
+    times = [timing.training_seconds(on_clock.get(arm, on_clock["decomposed"]), one) for arm, one in made.items()]
     assert max(times) == min(times)
 
 

@@ -170,6 +170,10 @@ def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
     assert not end.value.code
     assert "decomposed: 4 epochs of subnets + 6 epochs of full, 40 min of training" in said
     assert "  paper-seed1 " in said and "8 runs, about 5 h" in said
+    with pytest.raises(SystemExit):
+        main(["compare", "--budget", "40min", "--clock", "unlinked", "--search", "none", "--dry-run"])
+    # A sub-network alone takes half of what all of them take: twice as many epochs, which take longer here.
+    assert "decomposed: 8 epochs of subnets + 6 epochs of full, 50 min of training" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
