@@ -31,8 +31,6 @@ def _converged(report, history):
     return next(epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= accuracies[-1] - NEAR)
 
 
-# The measure of a published number of a network that is not run here; its arm is what stands beside it there.
-CITED = "cited"
 PERCENT, SECONDS, RATIO = "{:.2f} %", "{:.2f}", "{:.2f}x"
 MEASURES = {
     "accuracy": (PERCENT, lambda report, history: 100 * report["final_accuracy"]),

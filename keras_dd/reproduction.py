@@ -8,8 +8,8 @@ import time
 from keras_dd import campaign, drawing, featuremaps, html_campaign, reproduction_report, timing
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
-from keras_dd.measures import CITED, MEASURES
-from keras_dd.published import EXPERIMENTS
+from keras_dd.measures import MEASURES
+from keras_dd.published import CITED, EXPERIMENTS
 
 # A shrunk run has this many steps an epoch at least.
 LEAST_STEPS = 5

@@ -9,7 +9,7 @@ from keras_dd import campaign, engines, measures, outcome, reproduction, reprodu
 from keras_dd.apps.main import main
 from keras_dd.config import Settings, UserError
 from keras_dd.models import MODELS
-from keras_dd.published import EXPERIMENTS, Experiment, Value
+from keras_dd.published import CITED, EXPERIMENTS, Experiment, Value
 
 DIGITS = {"dataset": "digits", "model": "cnn", "width": 4, "batch_size": 64}
 TINY = Experiment(
@@ -44,7 +44,7 @@ def test_every_experiment_can_be_asked_for():
             dataclasses.replace(settings, **experiment.small.get(arm, {}))
         assert experiment.small and set(experiment.small) <= set(experiment.arms)
         for value in experiment.values:
-            assert value.measure in {*measures.MEASURES, measures.CITED}
+            assert value.measure in {*measures.MEASURES, CITED}
             assert {value.arm, value.against or value.arm} <= set(experiment.arms)
 
 
@@ -190,6 +190,20 @@ def test_the_two_columns_and_what_was_shrunk():
     assert reproduction_report.lines(found)[1] == ("a", "7.62 ± 0.15", "51.00 ± 1.41 %")
     head = "\n".join(reproduction_report.head(found))
     assert "not to be compared" in head and "left out: large" in head and "2 seeds" in head
+
+
+def test_what_was_never_published_is_a_table_of_arms():
+    shown = [("a", "accuracy as composed", 50.0), ("b", "accuracy as composed", 40.0), ("a", "accuracy", 60.0)]
+    values = [{"arm": arm, "published": "–", "measure": what, "ours": [x]} for arm, what, x in shown]
+    values.append(values[-1] | {"arm": "b", "ours": []})
+    found = {"about": "A", "scale": "small", "seeds": 1, "shrunk": ["epochs 4 instead of 6"], "left_out": []}
+    found["values"] = values
+    assert reproduction_report.lines(found) == [
+        ("arm", "accuracy as composed", "accuracy"),
+        ("a", "50.00 %", "60.00 %"),
+        ("b", "40.00 %", "–"),
+    ]
+    assert reproduction_report.head(found)[1] == "shrunk: epochs 4 instead of 6"
 
 
 @pytest.mark.parametrize(
