@@ -255,7 +255,7 @@ EXPERIMENTS = {
         shortest=5,
     ),
     "ablation": Experiment(
-        "Ablation (ours): composing otherwise, ResNet-8 on CIFAR-10",
+        "Ablation (ours): one choice at a time, ResNet-8 on CIFAR-10",
         {name: ABLATED | other for name, other in ABLATIONS.items()},
         tuple(
             Value(f"{name}: {kind}", OURS_ALONE, measure, name)
