@@ -114,8 +114,23 @@ def markdown(found):
     ]
     blocks = ["# Decomposition against conventional training", *found["verdict"], f"```\n{found['command']}\n```"]
     pictures = "![](comparison.png)", "![](curves.png)"
-    blocks += [*map(report.markdown_table, tables(found)), *NOTES, *search, *remark_lines(found), *pictures]
+    blocks += [
+        *map(report.markdown_table, tables(found)),
+        *NOTES,
+        pages(found),
+        *search,
+        *remark_lines(found),
+        *pictures,
+    ]
     return "\n\n".join(blocks) + "\n"
+
+
+def pages(found):
+    """Where in the campaign's folder the rest is told."""
+    return (
+        "boxes, the curve of each sub-network, confusion matrix and examples: on the page of each run, "
+        f"runs/{found['runs'][0]}/report.html and so on, in the campaign's folder."
+    )
 
 
 def edge(chosen):

@@ -43,7 +43,7 @@ def compared():
     said = [verdict.sentence(name, "on one device", each["one-device"]["summary"]) for name, each in against.items()]
     tried = {arm: {"learning_rate": 0.005, "tried": {"0.005": 0.71, "0.01": 0.68}} for arm in ("decomposed", "tuned")}
     found = {"verdict": said, "seeds": 3, "arms": facts, "search": tried, "against": against, "curves": curves}
-    found |= {"remarks": {"tuned-seed1": ["baseline diverged in epoch 2"]}}
+    found |= {"runs": ["decomposed-seed0"], "remarks": {"tuned-seed1": ["baseline diverged in epoch 2"]}}
     return found | {"command": "keras-dd compare --model resnet8", "environment": {"machine": "two cores"}}
 
 
@@ -78,7 +78,7 @@ def test_the_page_of_a_comparison_has_every_number():
     for lines in tables:
         for cell in (cell for line in lines for cell in line):
             assert cell in page.text
-    for sentence in (*found["verdict"], *comparison_report.NOTES):
+    for sentence in (*found["verdict"], *comparison_report.NOTES, comparison_report.pages(found)):
         assert sentence in page.text
     assert "123 / 456 MiB" in page.text and "74.00 %" in page.text  # measured, not estimated; of the last seed
     dots = [attributes for tag, attributes in page.elements if attributes.get("class", "").startswith("dot")]
