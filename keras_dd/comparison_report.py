@@ -99,8 +99,8 @@ NOTES = (
     "K devices: one sub-network's share of the time as measured alone on this machine; data-parallel training scales "
     "ideally, for the baseline too.",
     "equal time: arms are planned to end together on one clock, that of one device if no other is asked for, and are "
-    "compared at their ends where these differ by 5 % at most. Elsewhere (†) the longer one is met in the middle of its "
-    "schedule, on a straight line between two epochs, at a high learning rate, where it is worse than a run of that "
+    "compared at their ends where these differ by 5 % at most. Elsewhere (†) the longer one is met in the middle of "
+    "its schedule, on a straight line between two epochs, at a high learning rate, where it is worse than a run of that "
     "length would be at its end.",
 )
 
