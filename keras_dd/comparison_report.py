@@ -100,8 +100,8 @@ NOTES = (
     "ideally, for the baseline too.",
     "equal time: arms are planned to end together on one clock, that of one device if no other is asked for, and are "
     "compared at their ends where these differ by 5 % at most. Elsewhere (†) the longer one is met in the middle of "
-    "its schedule, on a straight line between two epochs, at a high learning rate, where it is worse than a run of that "
-    "length would be at its end.",
+    "its schedule, on a straight line between two epochs, at a high learning rate, where it is worse than a run of "
+    "that length would be at its end.",
 )
 
 
