@@ -101,13 +101,13 @@ def again(operation, **changes):
         ) from error
 
 
-@deep()
 def plain(layer):
     """The layer again, without initializers of ours, which have done their work: Keras alone can load it."""
     ours = type(getattr(layer, "kernel_initializer", None)).__module__.startswith("keras_dd.")
     return again(layer, kernel_initializer="glorot_uniform") if ours else again(layer)
 
 
+@deep()
 def copy(model, make=again):
     """A new model with the layers and the weights of `model`; `make(layer)` gives the new layer for each of them.
 

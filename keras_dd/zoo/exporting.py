@@ -1,14 +1,17 @@
 """A network for other programs: SavedModel, ONNX or LiteRT, kept only if it computes the same scores."""
 
 import importlib.util
+import math
 import shutil
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_dd.config import UserError, unknown
+from keras_dd.graph import again, copy
 from keras_dd.zoo.measures import dataset_of
 
 # Of the largest score: float32 sums in another order, through a hundred layers.
@@ -52,6 +55,19 @@ FORMATS = {
 }
 
 
+def gelu(x):
+    """The exact GELU by erf.  Keras takes erfc, which tf2onnx does not know."""
+    return 0.5 * x * (1 + keras.ops.erf(x / math.sqrt(2)))
+
+
+def for_onnx(layer):
+    """The layer again, for `graph.copy`, with a GELU that can be exported."""
+    found = again(layer)
+    if getattr(layer, "activation", None) is keras.activations.gelu:
+        found.activation = gelu
+    return found
+
+
 def images_for(card, data_dir=None):
     """(float32 images to compare scores on, what they are): of the test split where that is at hand, or else noise."""
     if data_dir or card.data.name == "digits":
@@ -90,6 +106,9 @@ def export(model, images, to, path):
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="partial-") as folder:
         made = str(Path(folder) / path.name)
         try:
+            if to == "onnx":
+                model = copy(model, for_onnx)
+                model(images, training=False)  # Keras exports no network that was never called
             model.export(made, format=name, verbose=False)
             found = run(made, images)
         except Exception as error:  # whatever converters and interpreters raise of layers that they do not know
