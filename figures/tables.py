@@ -15,6 +15,7 @@ from keras_dd.zoo import showing
 
 FIGURES = Path(__file__).parent
 README = FIGURES.parent / "README.md"
+PERFORMANCE = FIGURES.parent / "docs" / "performance.md"
 
 
 def runs():
@@ -98,13 +99,23 @@ def commands():
 
 def bench():
     """One row a committed measurement."""
-    measured = json.loads((FIGURES / "bench.json").read_text(encoding="utf-8"))
+    return _measured("bench.json", "bench-subnets.json")
+
+
+def settings():
+    """The same, of what keras-dd does not do."""
+    return _measured("bench-settings.json")
+
+
+def _measured(*names):
+    """One row a measurement of these files, below their commands."""
+    files = [json.loads((FIGURES / name).read_text(encoding="utf-8")) for name in names]
     lines = [
-        f"```bash\n{measured['command']}\n```\n",
+        "\n".join(["```bash", *(measured["command"] for measured in files), "```\n"]),
         "| measured in turn, images/s | first | second | ratio (median, least to most) |",
         "| --- | --- | --- | --- |",
     ]
-    for result in measured["results"]:
+    for result in (result for measured in files for result in measured["results"]):
         rates = [f"{statistics.median(result[way]):,.0f}" for way in ("first", "second")]
         ratio = f"{result['median_ratio']:.2f} ({min(result['ratio']):.2f} to {max(result['ratio']):.2f})"
         lines.append("| " + " | ".join([result["what"], *rates, ratio]) + " |")
@@ -153,9 +164,9 @@ def models():
     return showing.markdown([zoo.card(name) for name in zoo.models()])
 
 
-def filled(text):
+def filled(text, tables):
     """`text` with its tables as the results have them now."""
-    for table in TABLES:
+    for table in tables:
         begin, end = f"<!-- {table.__name__} -->\n", f"<!-- /{table.__name__} -->"
         before, rest = text.split(begin)
         _, behind = rest.split(end)
@@ -163,7 +174,12 @@ def filled(text):
     return text
 
 
-TABLES = runs, comparisons, reproductions, commands, bench, fastresnet, deep, models
+# {page: the functions that write its tables}
+PAGES = {
+    README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
+    PERFORMANCE: (settings,),
+}
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, tables in PAGES.items():
+        page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
