@@ -17,7 +17,7 @@ KINDS = {
     "convolution, forward": ("Conv2D", "FusedConv2D"),
     "convolution, gradient of the images": ("Conv2DBackpropInput",),
     "convolution, gradient of the kernels": ("Conv2DBackpropFilter",),
-    "batch norm": ("FusedBatchNorm", "FusedBatchNormGrad"),
+    "batch norm": ("FusedBatchNorm", "FusedBatchNormEx", "FusedBatchNormGrad"),
     "activations": ("Relu", "ReluGrad", "Gelu", "GeluGrad", "Erf"),
     "sums of tensors": ("Add", "AddN", "BiasAdd", "BiasAddGrad"),
     "optimizer": ("ResourceApplyAdam",),

@@ -136,7 +136,7 @@ def rates_of_search(arms, search):
 
 
 def beyond(rates, chosen):
-    """`rates` with one more beyond the edge, for each arm whose best is there and that has not had `BEYOND` of them."""
+    """`rates` with one more beyond the edge, for each arm whose best is there."""
     found = {}
     for arm, tried in rates.items():
         best = chosen[arm]["learning_rate"]

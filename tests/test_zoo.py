@@ -13,7 +13,6 @@ from zoo_support import command, copied, rewritten
 
 from keras_dd import cost, data, models, outcome, rundir, zoo
 from keras_dd.config import Settings, UserError
-from keras_dd.evaluation import Predictions
 from keras_dd.job import prepare
 from keras_dd.weights_files import load_weights, save_weights
 from keras_dd.zoo import arrays, loading, measures, predicting, releasing, showing
@@ -156,40 +155,6 @@ def test_speednet_is_released_with_its_whitening(tmp_path, test_split):
     assert zoo.card(path).scores.top1 == pytest.approx(measures.measure(again, test_split, "0123456789").top1)
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.models() if "digits" in name])
-def test_shipped_cards_are_true(name, test_split):
-    found = measures.measure(zoo.load(name), test_split, zoo.card(name).data.classes)
-    assert measures.agree(found, zoo.card(name).scores)
-
-
-def test_scores_by_hand():
-    ranked = np.array([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [1, 0, 2, 3, 4], [2, 1, 0, 3, 4]])
-    answers = Predictions(np.array([0, 0, 0, 5]), ranked, np.array([0.95, 0.96, 0.55, 0.51]))
-    found = measures.scores(answers, "abcdef")
-    assert (found.images, found.top1, found.top5) == (4, 0.5, 0.75)
-    assert found.per_class == (pytest.approx(2 / 3), None, None, None, None, 0.0)
-    assert [(c.label, c.predicted, c.images) for c in found.confused] == [("a", "b", 1), ("f", "c", 1)]
-    # Bins of 1/15: 0.95 and 0.96 in one, both right; 0.55 in one and 0.51 in another, both wrong.
-    assert found.calibration_bins == 15
-    assert found.calibration_error == pytest.approx((0.05 + 0.04 + 0.55 + 0.51) / 4)
-
-
-def test_calibration_within_a_bin_is_of_its_means():
-    answers = Predictions(np.zeros(4, int), np.array([[0], [0], [0], [1]]), np.full(4, 0.75))
-    assert measures.scores(answers, "ab").calibration_error == pytest.approx(0)
-    assert measures.scores(answers, "ab").top5 is None
-
-
-@pytest.mark.parametrize(
-    ("images", "more", "agrees"), [(10_000, 5, True), (10_000, 6, False), (360, 1, True), (360, 2, False)]
-)
-def test_scores_agree_within_rounding(images, more, agrees):
-    first = measures.Scores(images, 0.5, None, (), (), 0.0, 15)
-    second = dataclasses.replace(first, top1=0.5 + more / images)
-    assert measures.agree(first, second) is measures.agree(second, first) is agrees
-    assert not measures.agree(first, dataclasses.replace(first, top5=0.9))
-
-
 def test_the_card_says_what_the_run_was(runs, released, loaded, test_split):
     card = zoo.card(released)
     report = json.loads((runs / "ours" / "report.json").read_text())
@@ -239,6 +204,15 @@ def test_what_cannot_be_released(runs, released, tmp_path):
     with pytest.raises(UserError, match="the twin in .* is not finished"):
         releasing.release(runs / "ours", to=tmp_path, twin=other)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_data_that_are_elsewhere_are_asked_for(runs, tmp_path):
+    """A relative folder is seen from where the run was started: nothing is downloaded to another one."""
+    config = json.loads((shutil.copytree(runs / "ours", tmp_path / "run") / "config.json").read_text())
+    config["settings"]["data_dir"] = "gone"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="were in 'gone', seen from where it was started: .* with --data-dir"):
+        releasing.release(tmp_path / "run")
 
 
 # The commands.
