@@ -47,19 +47,18 @@ def read(folder=RUN):
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     with open(folder / "history.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    subnet_epochs, epochs = (
-        max(int(row["epoch"]) for row in rows if row["stage"] == name) for name in ("subnet 1", "finetune")
-    )
+    ends = {row["stage"]: (int(row["epoch"]), float(row["seconds"])) for row in rows}  # the last row of a stage stays
+    (subnet_epochs, subnets), (epochs, finetune) = ends["subnet 1"], ends["finetune"]
     settings, taken = report["settings"], report["seconds"]
     steps = report["dataset"]["train"] // settings["batch_size"]
     return Run(
         parts=settings["parts"],
         subnet_epochs=subnet_epochs,
-        subnet_epoch=taken["subnets"] / subnet_epochs,
+        subnet_epoch=subnets / subnet_epochs,
         between=taken["compose"] + taken.get("recalibrate", 0),
         epochs=epochs,
         steps_per_epoch=steps,
-        step=taken["finetune"] / epochs / steps,
+        step=finetune / epochs / steps,
         batch_size=settings["batch_size"],
         bytes=4 * report["parameters"]["full"],
     )
