@@ -1,7 +1,10 @@
-"""Batch normalisation in one kernel, while a network is trained.
+"""Batch normalisation and GELU in one kernel each, while a network is trained.
 
-Keras 3 puts batch normalisation together from many TensorFlow operations; TensorFlow has one kernel for it.
+Keras 3 puts both together from many TensorFlow operations, each of which reads and writes the whole tensor.  TensorFlow
+has one kernel for batch normalisation, and XLA makes one of GELU, and one of its gradient.
 """
+
+import math
 
 import keras
 import tensorflow as tf
@@ -38,7 +41,43 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def move(self, mean, variance):
         """Moves the moving statistics towards those of a batch."""
         for moving, batch in (self.moving_mean, mean), (self.moving_variance, variance):
-            moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
+            moving.assign_sub((moving - tf.cast(batch, moving.dtype)) * (1 - self.momentum))
+
+
+class FusedGelu(keras.layers.Activation):
+    """`keras.layers.Activation("gelu")`, exact, with the same numbers but for rounding: in half precision, for less."""
+
+    @property
+    def __class__(self):
+        """The plain layer, as above."""
+        return keras.layers.Activation
+
+    def call(self, inputs):
+        return gelu(tf.cast(inputs, self.compute_dtype))
+
+
+@tf.custom_gradient
+def gelu(x):
+    """x Phi(x), where Phi is the distribution function of the standard normal distribution."""
+    return _gelu(x), lambda slopes: _gelu_gradient(x, slopes)
+
+
+@tf.function(jit_compile=True)
+def _gelu(x):
+    wide = tf.cast(x, "float32")
+    return tf.cast(wide * _normal(wide), x.dtype)
+
+
+@tf.function(jit_compile=True)
+def _gelu_gradient(x, slopes):
+    """d/dx x Phi(x) = Phi(x) + x phi(x), where phi is the density."""
+    wide = tf.cast(x, "float32")
+    density = tf.exp(-0.5 * wide * wide) / math.sqrt(2 * math.pi)
+    return tf.cast((_normal(wide) + wide * density) * tf.cast(slopes, "float32"), x.dtype)
+
+
+def _normal(x):
+    return 0.5 * (1 + tf.math.erf(x / math.sqrt(2)))
 
 
 def batch_norm(x, gamma, beta, epsilon):
@@ -59,7 +98,7 @@ def batch_norm(x, gamma, beta, epsilon):
 
 
 def accelerate(model):
-    """A copy of a functional `model`, with its weights, that trains faster: its batch normalisations are fused.
+    """A copy of a functional `model`, with its weights, that trains faster: batch normalisations and GELUs are fused.
 
     Saved, it is a network of plain layers, which Keras loads everywhere; accelerate it again to train on.
     """
@@ -67,7 +106,9 @@ def accelerate(model):
 
 
 def fused(layer):
-    """A new layer for `graph.copy`: `layer` again, or fused where it is a plain `BatchNormalization`."""
-    if type(layer) is not keras.layers.BatchNormalization:
-        return again(layer)
-    return FusedBatchNormalization.from_config(layer.get_config())
+    """A new layer for `graph.copy`: `layer` again, or fused where it is a plain `BatchNormalization`, or a GELU."""
+    if type(layer) is keras.layers.BatchNormalization:
+        return FusedBatchNormalization.from_config(layer.get_config())
+    if type(layer) is keras.layers.Activation and layer.activation is keras.activations.gelu:
+        return FusedGelu.from_config(layer.get_config())
+    return again(layer)

@@ -9,7 +9,7 @@ gradients and the statistics that it has alone.  Only what is not finite passes,
 import tensorflow as tf
 from keras import layers
 
-from keras_dd.fused import FusedBatchNormalization, batch_norm
+from keras_dd.fused import FusedBatchNormalization, FusedGelu, batch_norm
 from keras_dd.graph import operations, replay
 
 LANES = 16  # of AVX-512 in float32; a convolution that has fewer channels fills up with zeros
@@ -94,27 +94,28 @@ def _together(x):
     return tf.reshape(x, (-1, *x.shape[1:-2], x.shape[-2] * x.shape[-1]))
 
 
-def _all(twins, name):
-    """The weight `name` of all networks, as numbers of the type that the layer computes with."""
-    return [tf.cast(getattr(twin, name), twin.compute_dtype) for twin in twins]
+def _all(twins, name, join=tf.stack, axis=0):
+    """The weight `name` of all networks in one tensor, as numbers of the type that the layer computes with."""
+    weights = [tf.convert_to_tensor(getattr(twin, name)) for twin in twins]
+    return tf.cast(join(weights, axis), twins[0].compute_dtype)
 
 
 def _conv(twins, x):
-    layer, kernels = twins[0], tf.stack(_all(twins, "kernel"), axis=2)
+    layer, kernels = twins[0], _all(twins, "kernel", axis=2)
     height, width, count, rows, columns = kernels.shape
     diagonal = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
     kernel = tf.reshape(diagonal, (height, width, count * rows, count * columns))
     x = tf.cast(x, layer.compute_dtype)
     x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
-    x = tf.nn.bias_add(x, tf.concat(_all(twins, "bias"), 0)) if layer.use_bias else x
+    x = tf.nn.bias_add(x, _all(twins, "bias", tf.concat)) if layer.use_bias else x
     return _together(layer.activation(_apart(x, count)))  # a softmax, say, is over one network's channels
 
 
 def _dense(twins, x):
     layer = twins[0]
     x = tf.cast(_apart(x, len(twins)), layer.compute_dtype)
-    x = tf.einsum("...ki,kio->...ko", x, tf.stack(_all(twins, "kernel")))
-    return _together(layer.activation(x + tf.stack(_all(twins, "bias")) if layer.use_bias else x))
+    x = tf.einsum("...ki,kio->...ko", x, _all(twins, "kernel"))
+    return _together(layer.activation(x + _all(twins, "bias") if layer.use_bias else x))
 
 
 def _batch_norm(twins, x):
@@ -172,6 +173,7 @@ RULES = {
 RULES |= dict.fromkeys((layers.Normalization, layers.Rescaling, layers.Softmax), (_network_by_network, _always))
 RULES |= dict.fromkeys(
     (
+        FusedGelu,
         layers.ReLU,
         layers.LeakyReLU,
         layers.ELU,

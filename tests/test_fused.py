@@ -1,4 +1,4 @@
-"""fused.py: the fused kernel trains as Keras' batch normalisation does."""
+"""fused.py: fused kernels train as Keras' batch normalisation and its GELU do."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,9 +17,9 @@ from keras import layers
 
 import keras_dd
 from keras_dd import compose, decompose
-from keras_dd.fused import FusedBatchNormalization, accelerate, fused
+from keras_dd.fused import FusedBatchNormalization, FusedGelu, accelerate, fused
 from keras_dd.graph import copy
-from keras_dd.models import resnet
+from keras_dd.models import resnet, speednet
 
 OPTIONS = [
     {},
@@ -115,6 +116,22 @@ def test_frozen_layers_stay_as_they_are(rng):
     assert_same(other.get_weights(), before, 0)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 0.02), ("float16", 2e-3)])
+def test_gelu_is_that_of_keras(dtype, tolerance, rng):
+    plain = layers.Activation("gelu", dtype="float32")
+    other = fused(layers.Activation("gelu", dtype=f"mixed_{dtype}" if dtype != "float32" else dtype))
+    images = tf.cast(rng.normal(0, 3, (2, 4, 4, 5)), dtype)
+    ours, theirs = trained_once(other, images), trained_once(plain, tf.cast(images, "float32"))
+    assert type(other) is FusedGelu and all(each.dtype == dtype for each in ours)
+    assert_same([tf.cast(x, "float32") for x in ours], theirs, tolerance)
+    far = tf.constant([-100.0, -20.0, 0.0, 20.0, 100.0])
+    np.testing.assert_allclose(FusedGelu("gelu")(far), [0, 0, 0, 20, 100], atol=2e-5)
+
+
+def test_other_activations_stay_as_they_are():
+    assert type(fused(layers.Activation("relu"))) is type(fused(layers.Activation("silu"))) is layers.Activation
+
+
 def test_a_network_trains_to_the_same_weights(rng):
     """Three steps of SGD (Adam's first steps are the signs of gradients, and would show rounding only)."""
     model = randomize(resnet(8, width=4, classes=3, image_shape=(12, 12, 3)), rng)
@@ -131,9 +148,11 @@ def test_a_network_trains_to_the_same_weights(rng):
     assert_same(fast.get_weights(), model.get_weights(), 2e-5)
 
 
-def test_a_fast_network_is_taken_apart_and_composed_too(rng):
-    model = resnet(8, width=4, classes=3, image_shape=(12, 12, 3))
+@pytest.mark.parametrize("build", [partial(resnet, 8), speednet])
+def test_a_fast_network_is_taken_apart_and_composed_too(build, rng):
+    model = build(width=4, classes=3, image_shape=(24, 24, 3))
     fast = accelerate(model)
+    assert {type(layer) for layer in fast.layers} & {FusedGelu, FusedBatchNormalization}
     parts, plain = decompose(fast, 2, overlap=4), decompose(model, 2, overlap=4)
     for part, same in zip(parts, plain, strict=True):
         part.set_weights(randomize(same, rng).get_weights())
@@ -141,8 +160,9 @@ def test_a_fast_network_is_taken_apart_and_composed_too(rng):
 
 
 def network(image_shape=(12, 12, 3)):
-    """Batch normalisation in the model, and in one nested in it."""
-    inner = keras.Sequential([keras.Input((6, 6, 4)), layers.BatchNormalization(), layers.ReLU()], name="inner")
+    """Batch normalisation in the model, and in one nested in it, where a GELU is too."""
+    gelu = layers.Activation("gelu")
+    inner = keras.Sequential([keras.Input((6, 6, 4)), layers.BatchNormalization(), gelu], name="inner")
     x = inputs = keras.Input(image_shape)
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2, padding="same")(x))
     x = layers.GlobalAveragePooling2D()(inner(x))
@@ -183,6 +203,7 @@ def test_a_saved_network_loads_where_keras_dd_is_not(rng, tmp_path):
     for theirs, ours in zip(scores, [before, before, after], strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
     assert kinds.count(f"{layers.BatchNormalization.__module__}.BatchNormalization") == 4
+    assert kinds.count(f"{layers.Activation.__module__}.Activation") == 2
     assert not any("keras_dd" in kind for kind in kinds)
 
 

@@ -7,7 +7,7 @@ for one that behaves like another.
 from keras import layers
 
 from keras_dd.config import UserError
-from keras_dd.fused import FusedBatchNormalization
+from keras_dd.fused import FusedBatchNormalization, FusedGelu
 from keras_dd.rules import moves, ops, weights
 from keras_dd.rules.base import Placement, Rule, Visit
 
@@ -41,7 +41,8 @@ RULES = {
         (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum), MERGED
     ),
     **dict.fromkeys(
-        (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax, layers.Identity), POINTWISE
+        (layers.Activation, FusedGelu, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax, layers.Identity),
+        POINTWISE,
     ),
     **dict.fromkeys(
         (
