@@ -8,15 +8,22 @@ from keras import ops
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` without amsgrad: the same slots and numbers, but for rounding (of 1 - beta too)."""
 
+    def apply(self, grads, trainable_variables=None):
+        self._powers = None  # are those of one step
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient, variable, learning_rate):
         number, kind = self._get_variable_index(variable), variable.dtype
-        step = ops.cast(self.iterations + 1, kind)
+        if self._powers is None:  # for all weights: else they were most of the operations of narrow networks
+            step = ops.cast(self.iterations + 1, "float32")
+            self._powers = [ops.power(beta, step) for beta in (self.beta_1, self.beta_2)]
+        beta1_power, beta2_power = (ops.cast(power, kind) for power in self._powers)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[number].handle,
             v=self._velocities[number].handle,
-            beta1_power=ops.power(ops.cast(self.beta_1, kind), step),
-            beta2_power=ops.power(ops.cast(self.beta_2, kind), step),
+            beta1_power=beta1_power,
+            beta2_power=beta2_power,
             lr=ops.cast(learning_rate, kind),
             beta1=ops.cast(self.beta_1, kind),
             beta2=ops.cast(self.beta_2, kind),

@@ -91,7 +91,7 @@ class _OfStage:
         rate = self.rates[number]
         if self.l2 and self.decays(variable):
             gradient = gradient + self.l2 / rate * ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, learning_rate * rate)
+        super().update_step(gradient, variable, learning_rate if rate == 1 else learning_rate * rate)
         if self.lookahead:
             self._look_ahead(variable, self.slow[number])
 
