@@ -16,6 +16,7 @@ from keras_dd.apps.bench import ABOUT
 from keras_dd.apps.main import main
 from keras_dd.bench import machine, ray_works, summary, torch_works, turns, works
 from keras_dd.bench.task import Task, answer
+from keras_dd.models import MODELS
 from keras_dd.models.resnet import DEPTHS
 
 SMALL = Task(model="cnn", width=4, parts=2, batch_size=8)
@@ -152,22 +153,22 @@ def test_what_the_machine_does(monkeypatch):
     assert summary.peak_flops({}) is None
 
 
-def test_networks_in_pytorch_are_ours():
-    torch_resnet = pytest.importorskip("keras_dd.bench.torch_resnet", exc_type=ImportError)
-    from keras_dd.models import resnet
+@pytest.mark.parametrize("model", ["resnet14", "speednet"])
+def test_networks_in_pytorch_are_ours(model):
+    torch_networks = pytest.importorskip("keras_dd.bench.torch_networks", exc_type=ImportError)
 
-    ours = sum(weight.numpy().size for weight in resnet(14, 8).trainable_weights)
+    ours = sum(weight.numpy().size for weight in MODELS[model](width=8).trainable_weights)
     for groups in 1, 2:
-        network = torch_resnet.ResNet(14, 8, groups)
-        assert sum(parameter.numel() for parameter in network.parameters()) == groups * ours
-    task = Task("resnet8", width=8, parts=2, batch_size=4)
+        network = torch_networks.ResNet(14, 8, groups) if model == "resnet14" else torch_networks.Speednet(8, groups)
+        assert sum(each.numel() for each in network.parameters() if each.requires_grad) == groups * ours
+    task = Task(model, width=8, parts=2, batch_size=4)
     for work, images in (torch_works.full, 4), (torch_works.one_by_one, 8), (torch_works.grouped, 8):
         do, facts = work(task)
         assert facts == {"images": images} and do(1) > 0
 
 
 def test_pytorch_knows_the_depths_of_our_resnets():
-    assert torch_works.DEPTHS == DEPTHS
+    assert torch_works.DEPTHS == {"speednet": None} | {f"resnet{depth}": depth for depth in DEPTHS}
     assert "not written in PyTorch" in torch_works.full(Task("resnet50"))[1]["left_out"]
     assert "not written in PyTorch" in torch_works.grouped(Task(width=18))[1]["left_out"]
 

@@ -5,8 +5,8 @@ import time
 from keras_dd.bench.task import IMAGE_SHAPE
 from keras_dd.boxes import boxes
 
-# Those of `models.resnet`, which is not imported here: this process has no TensorFlow.
-DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+# {model: depth} of those that are written in PyTorch; `models` is not imported here: this process has no TensorFlow.
+DEPTHS = {"speednet": None} | {f"resnet{depth}": depth for depth in (8, 14, 20, 32, 44, 56, 110)}
 
 
 def full(task):
@@ -29,16 +29,16 @@ def _part(task):
 
 
 def _steps(task, width, size, networks=1, groups=1):
-    depth = int(task.model.removeprefix("resnet")) if task.model.removeprefix("resnet").isdecimal() else 0
-    if depth not in DEPTHS or (task.width != width and task.width % task.parts):
+    if task.model not in DEPTHS or (task.width != width and task.width % task.parts):
         return None, {"left_out": f"{task.model} of width {task.width} is not written in PyTorch here"}
     try:
-        from keras_dd.bench import torch_resnet
+        from keras_dd.bench import torch_networks
     except ImportError:
         return None, {"left_out": "PyTorch is not installed"}
-    steps_of = [
-        torch_resnet.training_step(depth, width, size, task.batch_size, groups, task.dtype) for _ in range(networks)
-    ]
+    depth, steps_of = DEPTHS[task.model], []
+    for _ in range(networks):
+        network = torch_networks.ResNet(depth, width, groups) if depth else torch_networks.Speednet(width, groups)
+        steps_of.append(torch_networks.training_step(network, size, task.batch_size, groups, task.dtype))
 
     def do(steps):
         began = time.perf_counter()

@@ -1,5 +1,6 @@
-"""`models.resnet` in PyTorch, and K of them side by side as grouped convolutions."""
+"""`models.resnet` and `models.speednet` in PyTorch, and K of them side by side as grouped convolutions."""
 
+import itertools
 from functools import partial
 
 import torch
@@ -41,19 +42,58 @@ class ResNet(nn.Module):
         self.stem = nn.Conv2d(3 * groups, width * groups, 3, padding=1, bias=False, groups=groups)
         self.bn = nn.BatchNorm2d(width * groups)
         self.blocks = nn.Sequential(*layers)
-        self.groups = groups
-        self.kernel = nn.Parameter(torch.randn(groups, 4 * width, CLASSES) * (4 * width) ** -0.5)
-        self.bias = nn.Parameter(torch.zeros(groups, CLASSES))
+        self.head = Head(4 * width, groups)
 
     def forward(self, x):
-        x = self.blocks(F.relu(self.bn(self.stem(x)), inplace=True)).mean((2, 3))
-        return torch.einsum("nkc,kco->nko", x.unflatten(1, (self.groups, -1)), self.kernel) + self.bias
+        return self.head(self.blocks(F.relu(self.bn(self.stem(x)), inplace=True)).mean((2, 3)))
 
 
-def training_step(depth, width, size, batch_size, groups, dtype):
+class Group(nn.Sequential):
+    """3x3, max-pool, BN, GELU, 3x3, BN, GELU; BN without gamma, as `models.speednet` has it."""
+
+    def __init__(self, inputs, outputs, groups):
+        conv = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False, groups=groups)
+        first = conv(inputs, outputs), nn.MaxPool2d(2), BiasNorm(outputs), nn.GELU()
+        super().__init__(*first, conv(outputs, outputs), BiasNorm(outputs), nn.GELU())
+
+
+class BiasNorm(nn.BatchNorm2d):
+    def __init__(self, channels):
+        super().__init__(channels, momentum=0.4)
+        self.weight.requires_grad = False
+
+
+class Speednet(nn.Module):
+    """From `groups` images side by side (N, 3 groups, H, W) to the scores of each (N, groups, classes)."""
+
+    def __init__(self, width, groups=1):
+        super().__init__()
+        self.whiten = nn.Conv2d(3 * groups, 24 * groups, 2, bias=False, groups=groups)
+        self.whiten.weight.requires_grad = False
+        widths = [24 * groups, width * groups, 4 * width * groups, 4 * width * groups]
+        self.blocks = nn.Sequential(*(Group(*pair, groups) for pair in itertools.pairwise(widths)))
+        self.head = Head(4 * width, groups, bias=False)
+
+    def forward(self, x):
+        return self.head(self.blocks(F.gelu(self.whiten(x))).amax((2, 3))) / 9
+
+
+class Head(nn.Module):
+    """The dense layer of each of `groups` networks: (N, groups * features) -> (N, groups, classes)."""
+
+    def __init__(self, features, groups, bias=True):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(groups, features, CLASSES) * features**-0.5)
+        self.bias = nn.Parameter(torch.zeros(groups, CLASSES)) if bias else 0
+
+    def forward(self, x):
+        return torch.einsum("nkc,kco->nko", x.unflatten(1, (len(self.kernel), -1)), self.kernel) + self.bias
+
+
+def training_step(network, size, batch_size, groups, dtype):
     """A function without arguments that trains a new network for one step of Adam, on one batch."""
-    network = ResNet(depth, width, groups).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam([each for each in network.parameters() if each.requires_grad], fused=True)
     images = torch.randint(0, 256, (batch_size, 3 * groups, *size), dtype=torch.uint8)
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (batch_size * groups,))
