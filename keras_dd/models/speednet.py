@@ -11,7 +11,9 @@ from keras_dd.config import WIDTH, UserError
 from keras_dd.models.arguments import checked, rescale
 from keras_dd.models.resnet import batch_norm
 
-# Over 9: with it the scores begin small enough for the high learning rates that the network is made for.
+# Over 9: with it the scores of 10 classes begin small enough for the high learning rates that the network is made for.
+# More classes want larger ones, by the root of their number: on CIFAR-100 (width 32, six epochs of speed-muon, held-out
+# images) 1/9, 1/3 and 1 reach 47.1, 59.6 and 18.5 %.
 SCALE = 1 / 9
 
 
@@ -70,7 +72,7 @@ def group(x, filters, name):
 
 
 def speednet(width=WIDTH, classes=10, image_shape=(32, 32, 3), moments=None, whitening=None):
-    """2x2 whitening, GELU, three groups with width, 4 width, 4 width channels, global max-pool, dense, over 9.
+    """2x2 whitening, GELU, three groups with width, 4 width, 4 width channels, global max-pool, dense, scaled.
 
     The first layer is frozen and has no bias: so it belongs to the image, and all sub-networks have it whole.  (In the
     published network it has a bias that is trained for three epochs, which could not be shared.)
@@ -112,6 +114,7 @@ def speednet(width=WIDTH, classes=10, image_shape=(32, 32, 3), moments=None, whi
     for number, filters in enumerate((width, 4 * width, 4 * width), start=1):
         x = group(x, filters, f"group{number}")
     x = layers.GlobalMaxPooling2D(name="pool")(x)
+    scale = SCALE * (classes / 10) ** 0.5
     small = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # up to 1 / sqrt(fan-in)
     x = layers.Dense(classes, use_bias=False, kernel_initializer=small, dtype="float32", name="head")(x)
-    return keras.Model(inputs, layers.Rescaling(SCALE, dtype="float32", name="scale")(x), name="speednet")
+    return keras.Model(inputs, layers.Rescaling(scale, dtype="float32", name="scale")(x), name="speednet")
