@@ -11,6 +11,9 @@ from keras_dd.config import UserError
 
 # What a processor's flags are called in Linux where it multiplies numbers of bfloat16: of AVX-512, and of AMX.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+# Those that times of training hang on: TensorFlow turns oneDNN on by itself where there is one of the last three.
+SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+CPUINFO = "/proc/cpuinfo"
 BFLOAT16_CAPABILITY = (8, 0)  # of NVIDIA's GPUs, from Ampere on
 
 
@@ -79,13 +82,25 @@ def _has_bfloat16(device):
     return details.get("compute_capability", (0, 0)) >= BFLOAT16_CAPABILITY
 
 
-def cpu_flags(path="/proc/cpuinfo"):
+def cpu_flags(path=CPUINFO):
     """The instruction sets that Linux says the processor has; none where it does not say."""
+    return set(_cpuinfo(path).get("flags", "").split())
+
+
+def processor(path=CPUINFO):
+    """What the processor is called, and what it has of `SPEED_FLAGS`: "AMD EPYC (avx2 avx512f)"; None for unknown."""
+    found = cpu_flags(path)
+    name, sets = _cpuinfo(path).get("model name"), " ".join(flag for flag in SPEED_FLAGS if flag in found)
+    return f"{name} ({sets})" if name and sets else name
+
+
+def _cpuinfo(path):
+    """{key: value} of the first processor of Linux' list; empty where there is none."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        first = Path(path).read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_dd import devices
 from keras_dd.config import Settings, UserError, unknown
 from keras_dd.files import replacing
 
@@ -162,6 +163,7 @@ def environment():
     return versions | {
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": devices.processor(),
         "cores": os.cpu_count(),
         "git": _git_state(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -45,9 +45,14 @@ def test_gpus_come_first(monkeypatch):
 
 def test_the_processor_says_what_it_can(tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512f amx_bf16\nbugs\t\t: spectre_v1\n\nprocessor\t: 1\n")
+    flags = "flags\t\t: fpu avx512f amx_bf16\nbugs\t\t: spectre_v1\n"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: A 9: fast\n{flags}\nprocessor\t: 1\n")
     assert devices.cpu_flags(cpuinfo) == {"fpu", "avx512f", "amx_bf16"}
-    assert devices.cpu_flags(tmp_path / "of another system") == set()
+    assert devices.processor(cpuinfo) == "A 9: fast (avx512f amx_bf16)"
+    elsewhere = tmp_path / "of another system"
+    assert devices.cpu_flags(elsewhere) == set() and devices.processor(elsewhere) is None
+    cpuinfo.write_text("model name\t: B\n")
+    assert devices.processor(cpuinfo) == "B"
 
 
 @pytest.mark.parametrize(
