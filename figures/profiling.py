@@ -27,6 +27,11 @@ REST = "all others"
 AROUND = ("EagerLocalExecute", "MakeIterator", "StatefulPartitionedCall")
 
 
+def is_around(operation):
+    """Whether the name is that of a call in which operations run."""
+    return operation.strip() in AROUND or operation.strip().startswith("__inference")
+
+
 def kind_of(operation):
     """A kind of `KINDS` for the name of a TensorFlow operation, whoever has written its kernel."""
     plain = operation.removeprefix("_").removeprefix("MklNative").removeprefix("Mkl").rstrip("V23")
@@ -69,7 +74,7 @@ def events(spaces):
         for event in (event for line in plane.lines for event in line.events):
             title = plane.event_metadata[event.metadata_id].name
             name = title.rpartition(":")[2]
-            if ":" in title and "::" not in title and name not in AROUND:
+            if ":" in title and "::" not in title and not is_around(name):
                 yield event, name
 
 

@@ -97,28 +97,52 @@ def commands():
     return "\n".join(["```bash", *(report["command"] for report in reports), "```"])
 
 
+# The committed measurements, {name: the machine: two cores each}.
+MACHINES = {
+    "bench": "C",
+    "bench-bfloat16": "C",
+    "bench-width8": "C",
+    "bench-width8-bfloat16": "C",
+    "bench-avx512": "B",
+    "bench-avx512-subnets": "B",
+    "bench-settings": "B",
+}
+
+
 def bench():
     """One row a committed measurement."""
-    return _measured("bench.json", "bench-subnets.json")
+    return _measured("bench", "bench-bfloat16")
+
+
+def without_bfloat16():
+    """The same, on a machine where TensorFlow leaves oneDNN off."""
+    return _measured("bench-avx512", "bench-avx512-subnets")
+
+
+def narrow():
+    """The same, of sub-networks twice as wide."""
+    return _measured("bench-width8", "bench-width8-bfloat16")
 
 
 def settings():
     """The same, of what keras-dd does not do."""
-    return _measured("bench-settings.json")
+    return _measured("bench-settings")
 
 
 def _measured(*names):
     """One row a measurement of these files, below their commands."""
-    files = [json.loads((FIGURES / name).read_text(encoding="utf-8")) for name in names]
+    files = {name: json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8")) for name in names}
     lines = [
-        "\n".join(["```bash", *(measured["command"] for measured in files), "```\n"]),
-        "| measured in turn, images/s | first | second | ratio (median, least to most) |",
-        "| --- | --- | --- | --- |",
+        "\n".join(["```bash", *dict.fromkeys(measured["command"] for measured in files.values()), "```\n"]),
+        "| measured in turn, images/s | machine | first | second | ratio (median, least to most) |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for result in (result for measured in files for result in measured["results"]):
-        rates = [f"{statistics.median(result[way]):,.0f}" for way in ("first", "second")]
-        ratio = f"{result['median_ratio']:.2f} ({min(result['ratio']):.2f} to {max(result['ratio']):.2f})"
-        lines.append("| " + " | ".join([result["what"], *rates, ratio]) + " |")
+    for name, measured in files.items():
+        for result in measured["results"]:
+            what = result["what"] + (", bfloat16" if measured["task"]["dtype"] == "bfloat16" else "")
+            rates = [f"{statistics.median(result[way]):,.0f}" for way in ("first", "second")]
+            ratio = f"{result['median_ratio']:.2f} ({min(result['ratio']):.2f} to {max(result['ratio']):.2f})"
+            lines.append("| " + " | ".join([what, MACHINES[name], *rates, ratio]) + " |")
     return "\n".join(lines)
 
 
@@ -177,7 +201,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (settings,),
+    PERFORMANCE: (without_bfloat16, narrow, settings),
 }
 
 if __name__ == "__main__":
