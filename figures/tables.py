@@ -53,7 +53,7 @@ def comparisons():
         verdicts += [f"- {name}: {sentence}" for sentence in found["verdict"]]
         for baseline, clocks in found["against"].items():
             arms = [found["arms"][arm] for arm in ("decomposed", baseline)]
-            ends = [_spread(arm["final_accuracy"]) for arm in arms]
+            ends = [spread(arm["final_accuracy"]) for arm in arms]
             seconds = [f"{statistics.mean(arm['seconds']):.0f}" for arm in arms]
             gains = [comparison_report.gain(each["summary"]) for each in clocks.values()]
             for clock, each in clocks.items() if baseline == "tuned" else ():
@@ -83,7 +83,7 @@ def reproductions():
     return "\n\n".join(blocks)
 
 
-def _spread(fractions):
+def spread(fractions):
     """Mean and standard deviation in percent."""
     found = verdict.spread(fractions)
     return f"{100 * found['mean']:.2f}" + (f" ± {100 * found['stdev']:.2f}" if found["stdev"] is not None else "")

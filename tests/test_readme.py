@@ -1,4 +1,4 @@
-"""The README and docs/performance.md keep their word: their tables are those of the committed results."""
+"""The README and the pages in docs keep their word: their tables are those of the committed results."""
 
 import ast
 import importlib.util
@@ -9,14 +9,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_tables_are_those_of_the_committed_results():
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "figures" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
+@pytest.fixture
+def scripts(monkeypatch):
+    """Modules of the folder figures can be imported."""
+    monkeypatch.syspath_prepend(ROOT / "figures")
+
+
+def test_tables_are_those_of_the_committed_results(scripts):
+    import tables
+
     assert tables.runs().count("\n") >= 3, "the table of runs is empty"
     for page, functions in tables.PAGES.items():
         text = page.read_text(encoding="utf-8")
         assert tables.filled(text, functions) == text, "run python figures/tables.py"
+
+
+def test_ideas_are_told_with_what_they_brought(scripts):
+    import ideas
+
+    text = ideas.PAGE.read_text(encoding="utf-8")
+    assert ideas.ideas().count("\n") >= 8, "the table of ideas is empty"
+    assert ideas.filled(text, ideas.TABLES) == text, "run python figures/ideas.py"
 
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("figures/*.py")), ids=lambda path: path.name)

@@ -1,0 +1,112 @@
+"""What was tried to get ahead of a tuned baseline: `python figures/ideas.py` writes the tables of docs/ideas.md."""
+
+import csv
+import json
+import statistics
+
+from tables import FIGURES, filled, spread
+
+from keras_dd import verdict
+
+PAGE = FIGURES.parent / "docs" / "ideas.md"
+
+
+def starts():
+    """Where each campaign's full network was composed, and where its tuned baseline was by then, on two clocks."""
+    lines = [
+        "| campaign | composed and re-estimated, % | one device: after, s | the baseline by then, % "
+        "| no link: after, s | the baseline by then, % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(FIGURES.glob("*/comparison.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        cells = [f"[{path.parent.name}](../figures/{path.parent.name}/comparison.md)"]
+        for clock in "one-device", "unlinked":
+            ours, its = (found["curves"][clock][arm] for arm in ("decomposed", "tuned"))
+            handed = [run[1] for run in ours]  # behind the re-estimation of batch norm
+            by_then = [
+                verdict.at([(0, 1 / found["timing"]["decomposed"]["classes"]), *run], x)
+                for run, (x, _) in zip(its, handed, strict=True)
+            ]
+            cells += [spread([accuracy for _, accuracy in handed])] if clock == "one-device" else []
+            cells += [f"{statistics.mean(x for x, _ in handed):.0f}", spread(by_then)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def epochs():
+    """What an epoch of all sub-networks at once takes of one of the full network, in time and in multiply-adds."""
+    lines = [
+        "| run | width | sub-networks, s an epoch | full network, s an epoch | share of time | of multiply-adds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(FIGURES.glob("*/report.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if not report["boxes"]:
+            continue
+        with open(path.with_name("history.csv"), newline="", encoding="utf-8") as file:
+            ends = {row["stage"]: float(row["seconds"]) / int(row["epoch"]) for row in csv.DictReader(file)}
+        subnets, full = ends["subnet 1"], ends["finetune"]
+        macs = report["macs"].get("subnets", report["settings"]["parts"] * report["macs"]["subnet"])
+        cells = [f"[{path.parent.name}](../figures/{path.parent.name}/report.md)", str(report["settings"]["width"])]
+        cells += [f"{subnets:.1f}", f"{full:.1f}", f"{subnets / full:.2f}", f"{macs / report['macs']['full']:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+# {(campaign, arm of its ablation or variant): (idea, what was expected of it, what became of it)}
+IDEAS = {
+    ("ablation", "noise:0.3"): (
+        "noise between the parts, 0.3 of He's",
+        "a little: they could work together sooner",
+        "an option",
+    ),
+    ("ablation", "noise:1"): ("the same, as strong as He's", "worse at the start, better later", "an option"),
+    ("ablation", "orthogonal:1"): ("orthogonal kernels between the parts", "as noise", "an option"),
+    ("ablation", "BN not re-estimated"): (
+        "no re-estimation of batch norm",
+        "its time is saved, if fine-tuning corrects the statistics",
+        "an option; the number before fine-tuning is that much lower",
+    ),
+    ("ablation", "overlap 0"): ("boxes that do not overlap", "0.64 of the time, a worse start", "an option"),
+    ("ablation", "overlap 4"): ("boxes that overlap by 4 pixels", "0.81 of the time, a worse start", "an option"),
+    ("ablation", "head x 2"): (
+        "scores of the composed head doubled",
+        "less shrinking of the scores to unlearn",
+        "an option",
+    ),
+    ("ablation", "head x 4"): ("the same, by four", "as before, or too much", "an option"),
+}
+
+
+def ideas():
+    """One row an idea: what was expected, and what it brought against decomposition as it is."""
+    lines = [
+        "| idea | expected | points, at the end | seeds | campaign | what became of it |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for (campaign, name), (idea, expected, fate) in IDEAS.items():
+        points, seeds = _brought(campaign, name)
+        where = "reproduction" if campaign == "ablation" else "comparison"
+        link = f"[{campaign}](../figures/{campaign}/{where}.md)"
+        lines.append("| " + " | ".join([idea, expected, points, str(seeds), link, fate]) + " |")
+    return "\n".join(lines)
+
+
+def _brought(campaign, name):
+    """(points, seeds) of an arm of the ablation, or of a variant of a comparison, against decomposition as it is."""
+    if campaign == "ablation":
+        found = json.loads((FIGURES / campaign / "reproduction.json").read_text(encoding="utf-8"))
+        ends = {each["arm"]: each["ours"] for each in found["values"] if each["measure"] == "accuracy"}
+        first, *_ = ends.values()
+        gains = [(ours - its) / 100 for ours, its in zip(ends[name], first, strict=True)]
+        return verdict.points(verdict.spread(gains)), len(gains)
+    found = json.loads((FIGURES / campaign / "comparison.json").read_text(encoding="utf-8"))
+    summary = found["variants"][name]["against"]["decomposed"][found["clock"]]["summary"]
+    return f"{verdict.points(summary['final'])}: {verdict.judgement(summary)}", summary["seeds"]
+
+
+TABLES = (starts, epochs, ideas)
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")
