@@ -100,7 +100,8 @@ def batch_norm(x, gamma, beta, epsilon):
 def accelerate(model):
     """A copy of a functional `model`, with its weights, that trains faster: batch normalisations and GELUs are fused.
 
-    Saved, it is a network of plain layers, which Keras loads everywhere; accelerate it again to train on.
+    Saved, it is a network of plain layers, which Keras loads everywhere; accelerate it again to train on.  Load what was
+    saved before you `export` it: a GELU that XLA compiles is nothing for ONNX or LiteRT.
     """
     return copy(model, fused)
 
