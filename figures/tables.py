@@ -21,20 +21,24 @@ PERFORMANCE = FIGURES.parent / "docs" / "performance.md"
 def runs():
     """One row a committed run: what the sub-networks, the composed and the fine-tuned network reach, and the time."""
     lines = [
-        "| run | sub-networks, % | composed, % | BN re-estimated, % | fine-tuned, % | sub-networks, s | fine-tune, s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| run | sub-networks, % | composed, % | BN re-estimated, % | fine-tuned, % | by views, % | sub-networks, s "
+        "| fine-tune, s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for path in sorted(FIGURES.glob("*/report.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
         name = f"[{path.parent.name}](figures/{path.parent.name}/report.md)"
+        views = report.get("views_accuracy")
+        views = "–" if views is None else f"{100 * views:.1f}"
         if "baseline" in report["seconds"]:  # trained conventionally: no sub-networks
-            cells = ["–"] * 3 + [f"{100 * report['final_accuracy']:.1f}", "–", f"{report['seconds']['baseline']:,.0f}"]
+            final, seconds = f"{100 * report['final_accuracy']:.1f}", f"{report['seconds']['baseline']:,.0f}"
+            cells = ["–"] * 3 + [final, views, "–", seconds]
             lines.append("| " + " | ".join([name, *cells]) + " |")
             continue
         subnets = [100 * accuracy for accuracy in report["subnet_accuracy"]]
         reached = [100 * report[f"{stage}_accuracy"] for stage in ("composed", "recalibrated", "final")]
         seconds = [report["seconds"][stage] for stage in ("subnets", "finetune")]
-        cells = [f"{min(subnets):.1f} to {max(subnets):.1f}", *(f"{r:.1f}" for r in reached)]
+        cells = [f"{min(subnets):.1f} to {max(subnets):.1f}", *(f"{r:.1f}" for r in reached), views]
         lines.append("| " + " | ".join([name, *cells, *(f"{s:,.0f}" for s in seconds)]) + " |")
     return "\n".join(lines)
 

@@ -8,15 +8,17 @@ from keras import ops
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` without amsgrad: the same slots and numbers, but for rounding (of 1 - beta too)."""
 
+    _powers = None  # of both betas, at this step
+
     def apply(self, grads, trainable_variables=None):
-        self._powers = None  # are those of one step
+        self._powers = None  # are of the step and the graph before
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         number, kind = self._get_variable_index(variable), variable.dtype
         if self._powers is None:  # for all weights: else they were most of the operations of narrow networks
             step = ops.cast(self.iterations + 1, "float32")
-            self._powers = [ops.power(beta, step) for beta in (self.beta_1, self.beta_2)]
+            self._powers = ops.power(self.beta_1, step), ops.power(self.beta_2, step)
         beta1_power, beta2_power = (ops.cast(power, kind) for power in self._powers)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
