@@ -1,9 +1,11 @@
 """Where the time of a training step goes: `python figures/profiling.py` writes figures/profiling.json.
 
-TensorFlow's own profiler, on the full network as it is trained and on its sub-networks at once.  Half a minute each.
+TensorFlow's own profiler, on the full network as it is trained and on its sub-networks at once, in both types: half a
+minute each.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -52,7 +54,7 @@ def measure(work, task):
         with tf.profiler.experimental.Profile(folder, tf.profiler.experimental.ProfilerOptions(host_tracer_level=2)):
             do(STEPS)
         spaces = [XSpace.FromString(path.read_bytes()) for path in Path(folder).rglob("*.xplane.pb")]
-    steps, names = STEPS + (work != "bare_step"), Counter()  # `fit` has one more, which `works` does not time
+    steps, names = STEPS + 1, Counter()  # `fit` has one more, which `works` does not time
     times, counts = Counter(), Counter()
     for event, name in events(spaces):
         times[kind_of(name)] += event.duration_ps / 1e9 / steps
@@ -90,10 +92,10 @@ def main():
 
     found = {"command": " ".join(["python figures/profiling.py", *sys.argv[1:]]), "task": about}
     found |= {"environment": rundir.environment(), "results": []}
-    for work in "bare_step", "fit", "at_once":
-        row = measure(work, Task(**about))
+    for work, dtype in itertools.product(("fit", "at_once"), ("float32", "bfloat16")):
+        row = measure(work, Task(**about, dtype=dtype)) | {"dtype": dtype}
         found["results"].append(row)
-        print(f"{work}: {row['step, ms']:.1f} ms a step")
+        print(f"{work}, {dtype}: {row['step, ms']:.1f} ms a step")
         for kind, ms in row["operations, ms"].items():
             print(f"  {ms:7.1f} ms in {row['operations'][kind]:5,} operations: {kind}")
     OUTPUT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

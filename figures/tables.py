@@ -107,6 +107,7 @@ MACHINES = {
     "bench-bfloat16": "C",
     "bench-width8": "C",
     "bench-width8-bfloat16": "C",
+    "bench-speednet": "C",
     "bench-avx512": "B",
     "bench-avx512-subnets": "B",
     "bench-settings": "B",
@@ -126,6 +127,23 @@ def without_bfloat16():
 def narrow():
     """The same, of sub-networks twice as wide."""
     return _measured("bench-width8", "bench-width8-bfloat16")
+
+
+def profile():
+    """One row a kind of operation: what it takes of a training step."""
+    found = json.loads((FIGURES / "profiling.json").read_text(encoding="utf-8"))
+    names = {"fit": "full network", "at_once": "sub-networks at once"}
+    results, kinds = found["results"], found["results"][0]["operations, ms"]
+    rows = [("ms a step", *(f"{names[each['work']]}, {each['dtype']}" for each in results))]
+    rows += [("the step", *(f"{each['step, ms']:.1f}" for each in results))]
+    rows += [(kind, *(f"{each['operations, ms'][kind]:.1f}" for each in results)) for kind in kinds]
+    rows += [("operations, number", *(f"{sum(each['operations'].values()):,}" for each in results))]
+    return f"```bash\n{found['command']}\n```\n\n{markdown_table(rows)}"
+
+
+def speednet():
+    """The same, of speednet."""
+    return _measured("bench-speednet")
 
 
 def settings():
@@ -205,7 +223,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (without_bfloat16, narrow, settings),
+    PERFORMANCE: (profile, speednet, without_bfloat16, narrow, settings),
 }
 
 if __name__ == "__main__":
