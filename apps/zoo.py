@@ -122,12 +122,13 @@ def evaluate(context, name, data_dir, dataset, output):
 
     card, model = zoo.card(name), zoo.load(name)
     split = measures.dataset_of(card, data_dir, dataset).test
-    scores = measures.measure(model, split, card.data.classes)
+    scores = measures.measure(model, split, card.data.classes, card.scores.views)
     agree = measures.agree(scores, card.scores)
     click.echo(f"{card.name} on {scores.images:,} test images of {card.data.name}")
     for what, measured, said in (
         ("top-1", scores.top1, card.scores.top1),
         ("top-5", scores.top5, card.scores.top5),
+        (f"by {scores.views} views", scores.by_views, card.scores.by_views),
         ("calibration error", scores.calibration_error, card.scores.calibration_error),
     ):
         if measured is not None and said is not None:

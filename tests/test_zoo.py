@@ -237,7 +237,11 @@ def test_the_table_of_the_readme(released):
     headings, _, row = showing.markdown([card]).splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert len(cells) == len(headings.strip("|").split("|"))
-    assert cells[:4] == [NAME, "digits", f"{100 * card.scores.top1:.2f} %", f"{100 * card.twin.accuracy:.2f} %"]
+    assert cells[:3] == [NAME, "digits", f"{100 * card.scores.top1:.2f} %"]
+    assert cells[3:5] == ["–", f"{100 * card.twin.accuracy:.2f} %"]
+    seen_twice = dataclasses.replace(card, scores=dataclasses.replace(card.scores, views=2, by_views=0.9))
+    assert "| 90.00 % (2) |" in showing.markdown([seen_twice])
+    assert ("by 2 views", "90.00 %") in showing.card_lines(seen_twice)
     assert f"{card.parameters:,}" in cells
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import scores
 
 from keras_dd import data, zoo
 from keras_dd.evaluation import Predictions
@@ -14,6 +15,14 @@ from keras_dd.zoo import measures
 def test_shipped_cards_are_true(name):
     found = measures.measure(zoo.load(name), data.load("digits").test, zoo.card(name).data.classes)
     assert measures.agree(found, zoo.card(name).scores)
+
+
+def test_mirrored_images_are_measured_too():
+    model, test = zoo.load("cnn-w16-digits-dd4"), data.load("digits").test
+    found = measures.measure(model, test, "0123456789", views=2)
+    both = scores(model, test.images) + scores(model, test.images[:, :, ::-1])
+    assert found.views == 2 and found.by_views == pytest.approx(np.mean(both.argmax(1) == test.labels))
+    assert found.by_views < found.top1, "a mirrored digit is another one"
 
 
 def test_scores_by_hand():
@@ -38,7 +47,8 @@ def test_calibration_within_a_bin_is_of_its_means():
     ("images", "more", "agrees"), [(10_000, 5, True), (10_000, 6, False), (360, 1, True), (360, 2, False)]
 )
 def test_scores_agree_within_rounding(images, more, agrees):
-    first = measures.Scores(images, 0.5, None, (), (), 0.0, 15)
+    first = measures.Scores(images, 0.5, None, 2, 0.5, (), (), 0.0, 15)
     second = dataclasses.replace(first, top1=0.5 + more / images)
     assert measures.agree(first, second) is measures.agree(second, first) is agrees
+    assert measures.agree(first, dataclasses.replace(first, by_views=0.5 + more / images)) is agrees
     assert not measures.agree(first, dataclasses.replace(first, top5=0.9))

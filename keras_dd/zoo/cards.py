@@ -13,7 +13,7 @@ import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_dd.config import UserError, shown, unknown
+from keras_dd.config import VIEWS, UserError, shown, unknown
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX, WEIGHTS_SUFFIX = ".json", ".npz"
@@ -77,6 +77,8 @@ class Scores:
     images: int
     top1: float
     top5: float | None
+    views: int
+    by_views: float | None
     per_class: tuple[float | None, ...]
     confused: tuple[Confusion, ...]
     calibration_error: float
@@ -168,7 +170,7 @@ def checked(content, where="card"):
     found = _checked(Card, content, where)
     weights, data, scores, training = found.weights, found.data, found.scores, found.training
     count = len(data.classes)
-    fractions = {"top1": scores.top1, "top5": scores.top5, "calibration_error": scores.calibration_error}
+    fractions = {name: getattr(scores, name) for name in ("top1", "top5", "by_views", "calibration_error")}
     fractions |= {"per_class": max((each for each in scores.per_class if each is not None), default=0)}
     fractions |= {"twin": found.twin and found.twin.accuracy}
     rules = naming(found.name, weights.url) | {
@@ -178,6 +180,8 @@ def checked(content, where="card"):
         "data.image_shape must be height, width, channels": len(data.image_shape) == 3 and min(data.image_shape) > 0,
         "scores.per_class must have one number a class": len(scores.per_class) == count,
         "scores.images must be data.test_images": scores.images == data.test_images > 0,
+        f"scores.views must be one of {', '.join(map(str, VIEWS))}": scores.views in VIEWS,
+        "scores.by_views is for two views or more": (scores.by_views is None) is (scores.views == 1),
         "training.seeds must not be empty": training.seeds,
     }
     rules |= {f"{name} must be a fraction, 0 to 1": (value or 0) <= 1 for name, value in fractions.items()}

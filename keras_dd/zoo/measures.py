@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_dd import confusion, data
 from keras_dd.config import Settings, UserError
-from keras_dd.evaluation import predictions
+from keras_dd.evaluation import accuracies, predictions
 from keras_dd.zoo.cards import Confusion, Scores
 
 BINS = 15  # of the calibration error, as most papers have it
@@ -36,19 +36,28 @@ def dataset_of(card, data_dir=None, dataset=None):
     return loaded
 
 
-def measure(model, split, classes):
-    """The `Scores` of a network on a whole split, whose classes are named."""
+def measure(model, split, classes, views=1):
+    """The `Scores` of a network on a whole split, whose classes are named, with those by test-time views."""
     answers = predictions(model, data.evaluation_batches(split), min(5, len(classes)))
-    return scores(answers, classes)
+    return with_views(scores(answers, classes), model, split, views)
+
+
+def with_views(found, model, split, views):
+    """The `Scores` with the accuracy of mean scores over so many views of each image, see `evaluation.views_of`."""
+    if views == 1:
+        return found
+    [by_views] = accuracies(model, data.evaluation_batches(split), views=views)
+    return dataclasses.replace(found, views=views, by_views=by_views)
 
 
 def scores(answers, classes):
     """The `Scores` in `evaluation.Predictions`.
 
     top1, top5: fractions of the images whose class is the first, or among the first five (None for five classes or
-    fewer); per_class: top1 of each class, None without images; confused: up to ten pairs, the most frequent first;
-    calibration_error: sum over 15 equal bins of confidence of |accuracy - mean confidence| * share of the images
-    (Guo et al., "On calibration of modern neural networks", 2017, eq. 3).
+    fewer); views, by_views: 1 and None, see `with_views`; per_class: top1 of each class, None without images; confused:
+    up to ten pairs, the most frequent first; calibration_error: sum over 15 equal bins of confidence of
+    |accuracy - mean confidence| * share of the images (Guo et al., "On calibration of modern neural networks", 2017,
+    eq. 3).
     """
     labels, hits = answers.labels.astype(int), answers.ranked[:, 0] == answers.labels
     images, right = (np.bincount(each, minlength=len(classes)) for each in (labels, labels[hits]))
@@ -58,6 +67,8 @@ def scores(answers, classes):
         images=len(labels),
         top1=answers.accuracies()[0],
         top5=answers.accuracies((5,))[0] if len(classes) > 5 else None,
+        views=1,
+        by_views=None,
         per_class=tuple(per_class),
         confused=tuple(
             Confusion(classes[each["label"]], classes[each["predicted"]], each["images"]) for each in confused
@@ -69,9 +80,10 @@ def scores(answers, classes):
 
 def agree(first, second):
     """Whether two `Scores` of the same images are the same but for rounding: 0.05 points, or one image."""
-    if first.images != second.images or (first.top5 is None) != (second.top5 is None):
+    pairs = [(getattr(first, name), getattr(second, name)) for name in ("top1", "top5", "by_views")]
+    if first.images != second.images or any((a is None) != (b is None) for a, b in pairs):
         return False
-    gaps = abs(first.top1 - second.top1), abs((first.top5 or 0) - (second.top5 or 0))
+    gaps = [abs((a or 0) - (b or 0)) for a, b in pairs]
     return round(max(gaps) * first.images) <= max(AGREEMENT * first.images, 1)
 
 

@@ -91,6 +91,8 @@ def release(
     model = MODELS[settings.model](**arguments)
     exact = {weight.path: weight.numpy() for weight in ready.model.weights}
     content, dtype, scores = smallest(model, exact, dataset)
+    loading.assign(model, arrays.unpack(content, dtype, "the weights"))
+    scores = measures.with_views(scores, model, dataset.test, settings.views)
     if ready.evaluated_on == "test" and abs(scores.top1 - found["final_accuracy"]) > SAME:
         raise UserError(
             f"the network in {str(run_dir)!r} reaches {100 * scores.top1:.2f} % and its report says "

@@ -43,6 +43,7 @@ def card_lines(card):
         *((("url", weights.url),) if weights.url else ()),
         ("top-1", f"{percent(scores.top1)} of {scores.images:,} test images"),
         *((("top-5", percent(scores.top5)),) if scores.top5 is not None else ()),
+        *(((f"by {scores.views} views", percent(scores.by_views)),) if scores.by_views is not None else ()),
         ("calibration error", f"{percent(scores.calibration_error)} ({scores.calibration_bins} bins)"),
         ("worst classes", ", ".join(f"{name} {percent(each)}" for each, name in worst[:5])),
         ("most confused", ", ".join(confused) or "none"),
@@ -55,13 +56,14 @@ def card_lines(card):
 
 def markdown(found):
     """The README's table of the zoo, a row a card."""
-    lines = [("model", "data", "top-1", "twin", "parameters", "MACs", "weights", "trained in")]
+    lines = [("model", "data", "top-1", "by views", "twin", "parameters", "MACs", "weights", "trained in")]
     for card in found:
         top1 = percent(card.scores.top1)
         if card.scores.top5 is not None and len(card.data.classes) > 10:
             top1 += f" (top-5 {percent(card.scores.top5)})"
         cells = (
             top1,
+            "–" if card.scores.by_views is None else f"{percent(card.scores.by_views)} ({card.scores.views})",
             percent(card.twin.accuracy) if card.twin else "–",
             f"{card.parameters:,}",
             f"{card.macs / 1e6:,.1f} M",
