@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_dd import decompose
-from keras_dd.fused import FusedBatchNormalization
+from keras_dd.fused import FusedBatchNormalization, FusedGelu
 
 SIDE = 8
 conv = functools.partial(layers.Conv2D, padding="same")
@@ -180,6 +180,7 @@ BODIES = {
         layers.BatchNormalization(center=False, axis=3),
         layers.GlobalAveragePooling2D(),
         FusedBatchNormalization(),
+        FusedGelu("gelu"),
     ),
     "group norm": one_by_one(
         layers.GroupNormalization(8),
