@@ -35,21 +35,27 @@ def starts():
 
 
 def epochs():
-    """What an epoch of all sub-networks at once takes of one of the full network, in time and in multiply-adds."""
+    """What sub-networks take of the full network's time, and what the first epoch of fine-tuning makes of the start."""
     lines = [
-        "| run | width | sub-networks, s an epoch | full network, s an epoch | share of time | of multiply-adds |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| run | width | sub-networks, s an epoch | full network, s an epoch | share of time | of multiply-adds "
+        "| composed and re-estimated, % | after an epoch of fine-tuning, % |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for path in sorted(FIGURES.glob("*/report.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
         if not report["boxes"]:
             continue
         with open(path.with_name("history.csv"), newline="", encoding="utf-8") as file:
-            ends = {row["stage"]: float(row["seconds"]) / int(row["epoch"]) for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        ends = {
+            row["stage"]: float(row["seconds"]) / int(row["epoch"]) for row in rows
+        }  # the last row of a stage stays
+        [first] = [row["test_accuracy"] for row in rows if row["stage"] == "finetune" and row["epoch"] == "1"]
         subnets, full = ends["subnet 1"], ends["finetune"]
         macs = report["macs"].get("subnets", report["settings"]["parts"] * report["macs"]["subnet"])
         cells = [f"[{path.parent.name}](../figures/{path.parent.name}/report.md)", str(report["settings"]["width"])]
         cells += [f"{subnets:.1f}", f"{full:.1f}", f"{subnets / full:.2f}", f"{macs / report['macs']['full']:.2f}"]
+        cells += [f"{100 * each:.1f}" for each in (report["recalibrated_accuracy"], float(first))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -101,7 +101,7 @@ def commands():
     return "\n".join(["```bash", *(report["command"] for report in reports), "```"])
 
 
-# The committed measurements, {name: the machine: two cores each}.
+# {file: machine of docs/performance.md}, of two cores each.
 MACHINES = {
     "bench": "C",
     "bench-bfloat16": "C",
@@ -119,7 +119,7 @@ def bench():
     return _measured("bench", "bench-bfloat16")
 
 
-def without_bfloat16():
+def older_machine():
     """The same, on a machine where TensorFlow leaves oneDNN off."""
     return _measured("bench-avx512", "bench-avx512-subnets")
 
@@ -223,7 +223,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (profile, speednet, without_bfloat16, narrow, settings),
+    PERFORMANCE: (profile, speednet, older_machine, narrow, settings),
 }
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 class FusedGelu(keras.layers.Activation):
-    """`keras.layers.Activation("gelu")`, exact, with the same numbers but for rounding: in half precision, for less."""
+    """`keras.layers.Activation("gelu")`, exact: the same numbers but for rounding, of which there is less in half
+    precision, because all between reading and writing is float32."""
 
     @property
     def __class__(self):
@@ -83,7 +84,8 @@ def _normal(x):
 def batch_norm(x, gamma, beta, epsilon):
     """A batch x (N, H, W, C) normalised, with its mean (C,) and variance (C,); gamma and beta (C,) may be None."""
     channels = x.shape[-1]
-    # oneDNN's kernel wants channels by 16 in half precision: others are several times as slow there as in float32.
+    # oneDNN's kernel wants channels by 16 in half precision: others are several times as slow there as in float32.  (On
+    # a GPU such layers pay two casts for it.)
     computed = x.dtype if channels % 16 == 0 else tf.float32
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=tf.cast(x, computed),
@@ -109,7 +111,12 @@ def accelerate(model):
 
 
 def fused(layer):
-    """A new layer for `graph.copy`: `layer` again, or fused where it is a plain `BatchNormalization`, or a GELU."""
+    """A new layer for `graph.copy`: `layer` again, or fused where it is a plain `BatchNormalization`, or a GELU.
+
+    The kernels compute in float32: what is to be computed in float64 stays as it is.
+    """
+    if getattr(layer, "compute_dtype", None) == "float64":
+        return again(layer)
     if type(layer) is keras.layers.BatchNormalization:
         return FusedBatchNormalization.from_config(layer.get_config())
     if type(layer) is keras.layers.Activation and layer.activation is keras.activations.gelu:

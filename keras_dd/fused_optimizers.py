@@ -11,12 +11,15 @@ class Adam(keras.optimizers.Adam):
     _powers = None  # of both betas, at this step
 
     def apply(self, grads, trainable_variables=None):
-        self._powers = None  # are of the step and the graph before
+        self._powers = None
         super().apply(grads, trainable_variables)
+        self._powers = None  # they are tensors of this step, and of its graph
 
     def update_step(self, gradient, variable, learning_rate):
         number, kind = self._get_variable_index(variable), variable.dtype
-        if self._powers is None:  # for all weights: else they were most of the operations of narrow networks
+        if (
+            self._powers is None
+        ):  # once for all weights: for each of them, they were a third of a narrow network's operations
             step = ops.cast(self.iterations + 1, "float32")
             self._powers = ops.power(self.beta_1, step), ops.power(self.beta_2, step)
         beta1_power, beta2_power = (ops.cast(power, kind) for power in self._powers)

@@ -220,4 +220,4 @@ def compile_full(model, optimizer, label_smoothing=0.0):
 def _synchronized(layer):
     """Batch norm over the batches of all devices together: one replica's share has other statistics."""
     is_norm = isinstance(layer, keras.layers.BatchNormalization)
-    return again(layer, synchronized=True) if is_norm else again(layer)
+    return again(layer, synchronized=True) if is_norm else fused(layer)

@@ -128,8 +128,10 @@ def test_gelu_is_that_of_keras(dtype, tolerance, rng):
     np.testing.assert_allclose(FusedGelu("gelu")(far), [0, 0, 0, 20, 100], atol=2e-5)
 
 
-def test_other_activations_stay_as_they_are():
-    assert type(fused(layers.Activation("relu"))) is type(fused(layers.Activation("silu"))) is layers.Activation
+def test_what_has_no_kernel_stays_as_it_is():
+    for layer in layers.Activation("relu"), layers.Activation("silu"), layers.Activation("gelu", dtype="float64"):
+        assert type(fused(layer)) is layers.Activation
+    assert type(fused(layers.BatchNormalization(dtype="float64"))) is layers.BatchNormalization
 
 
 def test_a_network_trains_to_the_same_weights(rng):

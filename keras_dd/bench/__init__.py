@@ -37,7 +37,7 @@ COMPARED = {
         },
     ),
     "fused": (
-        "batch normalisation of {model}, width {width}",
+        "fused kernels of {model}, width {width}",
         {"fused": ("here", "works.fit"), "Keras' own": ("here", "works.plain_fit")},
     ),
     "feed": (

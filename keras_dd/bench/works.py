@@ -39,7 +39,7 @@ def fit_by_eights(task):
 
 
 def plain_fit(task):
-    """The same, with batch normalisation as Keras has it."""
+    """The same, with batch normalisation and GELU as Keras has them."""
     return _full_fit(task, _full(task))
 
 

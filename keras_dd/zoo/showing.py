@@ -22,7 +22,7 @@ def card_lines(card):
     shape = "x".join(map(str, data.image_shape))
     images = f"{data.train_images:,} + {data.test_images:,} images {shape}"
     arguments = ", ".join(f"{name}={value}" for name, value in card.arguments.items())
-    known = (name for name in ("machine", "processor", "cores", "keras", "tensorflow") if name in training.machine)
+    known = (name for name in ("machine", "processor", "cores", "keras", "tensorflow") if training.machine.get(name))
     machine = ", ".join(f"{name} {training.machine[name]}" for name in known)
     seeds = ", ".join(map(str, training.seeds))
     worst = sorted((each, name) for each, name in zip(scores.per_class, data.classes, strict=True) if each is not None)
