@@ -51,7 +51,7 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
     assert [row["what"] for row in written["results"]] == [
         "training or fine-tuning cnn, width 4: keras-dd / stock Keras",
         "training or fine-tuning cnn, width 4: keras-dd / a bare training step",
-        "batch normalisation of cnn, width 4: fused / Keras' own",
+        "fused kernels of cnn, width 4: fused / Keras' own",
     ]
     for row in written["results"]:
         pairs = zip(row["first"], row["second"], row["ratio"], strict=True)
