@@ -53,9 +53,7 @@ SECTIONS = {
         setting("parts", "How many sub-networks.", metavar="K"),
         setting("grid", "Rows and columns of boxes.", unset="near square", type=Grid(), metavar="RxC"),
         setting("overlap", "Pixels that boxes share.", unset="the model's", type=int, metavar="PX"),
-        setting(
-            "boxes", "fixed, random each step, or shrunk images.", among=BOXES, metavar="KIND", **RECIPE | {"type": str}
-        ),
+        setting("boxes", "fixed, or random in each step.", among=BOXES, metavar="KIND", **RECIPE | {"type": str}),
         setting(
             "off_diagonal",
             "Weights between the parts: zeros, noise:SCALE or orthogonal:SCALE.",

@@ -82,6 +82,11 @@ IDEAS = {
         "an option",
     ),
     ("ablation", "head x 4"): ("the same, by four", "as before, or too much", "an option"),
+    ("cifar10-speednet", "overlap=0,boxes=shrunk"): (
+        "sub-networks see the whole image, shrunk to 16x16",
+        "better sub-networks in less time, with features of another scale",
+        "removed; commit 06fc383 has it",
+    ),
 }
 
 

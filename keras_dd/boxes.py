@@ -1,6 +1,5 @@
 """Sub-domains: a grid of overlapping boxes of equal size that covers the image."""
 
-import dataclasses
 import math
 import numbers
 from dataclasses import dataclass
@@ -20,28 +19,6 @@ class Box:
     def of(self, images):
         """The box cut out of `images` (N, H, W, C), array or tensor: (N, height, width, C)."""
         return images[:, self.top : self.top + self.height, self.left : self.left + self.width, :]
-
-    def seen(self, image_shape):
-        """(top, left, height, width) of what the part sees of an image of that shape."""
-        return self.top, self.left, self.height, self.width
-
-
-@dataclass(frozen=True)
-class Shrunk(Box):
-    """The sub-domain of one part, which sees the whole image in its place, brought to the size of the box."""
-
-    def of(self, images):
-        from keras import ops  # not above: what only cuts, or asks for numbers, does without TensorFlow
-
-        return ops.image.resize(ops.cast(images, "float32"), (self.height, self.width), antialias=True)
-
-    def seen(self, image_shape):
-        return 0, 0, *image_shape[:2]
-
-
-def shrunk(boxes):
-    """The same sub-domains, whose parts see the whole image."""
-    return tuple(Shrunk(*dataclasses.astuple(box)) for box in boxes)
 
 
 def grid_of(parts):

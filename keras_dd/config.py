@@ -43,7 +43,7 @@ SCHEDULES = ("one-cycle", "triangular", "linear", "step")
 PADDINGS = ("black", "reflect")
 # Of a test image: itself; and mirrored; and both of these shifted by a pixel along each diagonal.
 VIEWS = (1, 2, 6)
-BOXES = ("fixed", "random", "shrunk")
+BOXES = ("fixed", "random")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
 # Images of an evaluation batch, or a few more: replicas want equal shares.

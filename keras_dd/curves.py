@@ -81,17 +81,17 @@ def _draw_boxes(axes, report: dict) -> None:
     from matplotlib.patches import Rectangle
 
     rows, columns = report["dataset"]["image_shape"][:2]
-    grid = report["settings"]["grid"]
+    tops, lefts = (sorted({corner[axis] for corner in report["boxes"]}) for axis in (0, 1))
     for part, ((top, left, height, width), accuracy) in enumerate(parts(report)):
-        y, x = 1.4 * rows * (part // grid[1]), 1.15 * columns * (part % grid[1])
+        y, x = 1.4 * rows * tops.index(top), 1.15 * columns * lefts.index(left)
         style = _style(part)
         axes.add_patch(Rectangle((x, y), columns, rows, facecolor="#f2f2f2", edgecolor="#999999", linewidth=0.8))
         axes.add_patch(Rectangle((x + left, y + top), width, height, alpha=0.3, linewidth=0, color=style["color"]))
         axes.add_patch(Rectangle((x + left, y + top), width, height, fill=False, linewidth=1.8, **style))
         label = str(part + 1) if accuracy is None else f"{part + 1}: {percent(accuracy, 1)}"
-        axes.text(x + columns / 2, y - 0.06 * rows, label, ha="center", fontsize=9 if grid[1] <= 2 else 6.5)
-    axes.set(aspect="equal", xlim=(-0.03 * columns, (1.15 * grid[1] - 0.12) * columns))
-    axes.set_ylim((1.4 * grid[0] - 0.37) * rows, -0.37 * rows)
+        axes.text(x + columns / 2, y - 0.06 * rows, label, ha="center", fontsize=9 if len(lefts) <= 2 else 6.5)
+    axes.set(aspect="equal", xlim=(-0.03 * columns, (1.15 * len(lefts) - 0.12) * columns))
+    axes.set_ylim((1.4 * len(tops) - 0.37) * rows, -0.37 * rows)
     axes.set_title("what each sub-network sees", fontsize=10)
     axes.axis("off")
 

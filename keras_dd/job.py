@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_dd import data, devices, scalars
-from keras_dd.boxes import grid_of, overlap_of, shrunk
+from keras_dd.boxes import grid_of, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
     REESTIMATION_IMAGES,
@@ -142,8 +142,6 @@ def prepare(settings, model=None, dataset=None):
             grid=settings.grid or grid_of(settings.parts),
             overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
         )
-        if (settings.boxes or RECIPES[settings.recipe].subnets.boxes) == "shrunk":
-            parts = Decomposition(parts.subnets, shrunk(parts.boxes))
     job = Job(settings, dataset, model, parts, names, own_data)
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job

@@ -34,7 +34,7 @@ def opening(job, command, run_dir):
             "chance": 1 / len(dataset.classes),
             "notes": list(dataset.notes),
         },
-        "boxes": [list(box.seen(dataset.image_shape)) for box in job.parts.boxes] if job.parts else [],
+        "boxes": [[box.top, box.left, box.height, box.width] for box in job.parts.boxes] if job.parts else [],
         "parameters": {name: network.count_params() for name, network in networks.items()},
         "macs": {name: cost.macs(network) for name, network in networks.items()}
         | ({"subnets": sum(map(cost.macs, job.parts))} if job.parts else {}),

@@ -18,7 +18,7 @@ class Stage:
     each weight is added to its gradient (L2).  `bias_rate` times the learning rate, with the same decay, is that of the
     biases of batch norm.  `lookahead` draws the weights back to their own slow average every few steps.
     `label_smoothing` is the share of an image's label that is dealt to all classes alike.  `boxes` of sub-networks are
-    "fixed", "random" (of the same size, somewhere else in each step) or "shrunk" (the whole image, in that size).
+    "fixed", or "random": of the same size, somewhere else in each step.
     """
 
     epochs: int

@@ -53,7 +53,7 @@ COMMANDS = [
     ("fit --model resnet8 --block basic", "block 'basic' is for fastresnets, and 'resnet8' has none: leave it out"),
     ("fit --optimizer adm", "unknown optimizer 'adm': did you mean 'adam'"),
     ("fit --schedule triangle", "unknown schedule 'triangle': did you mean 'triangular'"),
-    ("fit --boxes wandering", "unknown boxes 'wandering': Choose one of fixed, random, shrunk."),
+    ("fit --boxes wandering", "unknown boxes 'wandering': Choose one of fixed, random."),
     ("fit --method conventional --boxes random", "boxes 'random' is for training by decomposition: leave it out"),
     ("fit --padding mirror", "unknown padding 'mirror': Choose one of black, reflect."),
     ("fit --padding reflect", "padding reflect changes nothing without crop: leave it out, or set crop too"),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_dd.boxes import Box, boxes, grid_of, overlap_of, shrunk
+from keras_dd.boxes import Box, boxes, grid_of, overlap_of
 from keras_dd.config import UserError
 
 
@@ -108,17 +108,3 @@ def test_boxes_tell_their_overlap(parts, overlap):
 def test_boxes_of_two_overlaps_or_none_tell_no_overlap():
     assert overlap_of(boxes((32, 16, 3), 4)) is None
     assert overlap_of(boxes((32, 32, 3), 1)) is None
-
-
-def test_a_part_may_see_the_whole_image_shrunk(rng):
-    parts = shrunk(boxes((32, 32, 3), 4, overlap=0))
-    assert [(part.top, part.left) for part in parts] == [(0, 0), (0, 16), (16, 0), (16, 16)]  # where its weights go
-    assert {part.seen((32, 32, 3)) for part in parts} == {(0, 0, 32, 32)}
-    halves = np.zeros((2, 32, 32, 3), np.uint8)
-    halves[0, :, 16:], halves[1, 16:] = 200, rng.integers(0, 256, 3)
-    for part in parts:
-        small = np.asarray(part.of(halves))
-        assert small.shape == (2, 16, 16, 3)
-        np.testing.assert_allclose(small[0, :, :7], 0, atol=1e-3)
-        np.testing.assert_allclose(small[0, :, 9:], 200, rtol=1e-5)
-        np.testing.assert_allclose(small.mean((1, 2)), halves.mean((1, 2)), rtol=1e-5)

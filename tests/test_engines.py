@@ -159,12 +159,6 @@ def test_a_network_alone_learns_what_it_learns_at_once(prepared, stage, tmp_path
     assert re.search(r"^subnet 2: .*val_accuracy_1", said, re.MULTILINE)
 
 
-def test_shrunk_images_are_shrunk_there_too(few, stage, tmp_path):
-    shrunk = job.prepare(Settings(model="mine", dataset="few", boxes="shrunk", **SETTINGS), random_network(), few)
-    (here, _), (there, _) = stage(shrunk, None), stage(shrunk, Here(tmp_path / "there"))
-    assert support.gap(here, there) < 1e-5
-
-
 def test_what_was_lost_goes_on(prepared, stage, tmp_path, capsys):
     lives = []
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dd import devices
-from keras_dd.boxes import Box, Shrunk
+from keras_dd.boxes import Box
 from keras_dd.config import DATASETS, Settings, UserError
 from keras_dd.data import Dataset, Split
 from keras_dd.decomposition import Decomposition
@@ -141,8 +141,7 @@ def learned(job, given, folder, send=lambda kind, content: None, taken=None):
     trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
     network = unpacked(given["network"])
     if given["box"]:
-        kind = Shrunk if job.stages[given["stage"]].boxes == "shrunk" else Box
-        [network] = trained(Decomposition((network,), (kind(*given["box"]),)))
+        [network] = trained(Decomposition((network,), (Box(*given["box"]),)))
     else:
         network = trained(network)
     return {"weights": network.get_weights(), "state": recorder.state()[0]}
