@@ -13,7 +13,7 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   ceilings     what it multiplies and copies at most
   full         training and fine-tuning, against stock Keras with TensorFlow's
                own flags, a bare training step, and PyTorch if it is installed
-  fused        batch normalisation, and GELU, in one kernel, against Keras' own
+  fused        batch normalisation and GELU in one kernel, against Keras' own
   feed         the feed of images, against what training consumes
   startup      the command line, and importing keras_dd
   composition  time and memory of composing ResNet-110 of width 64

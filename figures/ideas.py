@@ -47,9 +47,8 @@ def epochs():
             continue
         with open(path.with_name("history.csv"), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        ends = {
-            row["stage"]: float(row["seconds"]) / int(row["epoch"]) for row in rows
-        }  # the last row of a stage stays
+        # The last row of each stage stays.
+        ends = {row["stage"]: float(row["seconds"]) / int(row["epoch"]) for row in rows}
         [first] = [row["test_accuracy"] for row in rows if row["stage"] == "finetune" and row["epoch"] == "1"]
         subnets, full = ends["subnet 1"], ends["finetune"]
         macs = report["macs"].get("subnets", report["settings"]["parts"] * report["macs"]["subnet"])
