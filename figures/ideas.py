@@ -1,14 +1,24 @@
-"""What was tried to get ahead of a tuned baseline: `python figures/ideas.py` writes the tables of docs/ideas.md."""
+"""What was tried to get ahead of a tuned baseline: `python figures/ideas.py` writes the tables of docs/ideas.md.
+
+And the picture beside them, figures/trials.png, from the trials of `figures/trials.py`.
+"""
 
 import csv
 import json
 import statistics
+from dataclasses import dataclass
 
+from matplotlib.figure import Figure
 from tables import FIGURES, filled, spread
+from trial_ideas import BASELINES, CASES
+from trial_ideas import IDEAS as TRIED
 
 from keras_dd import verdict
+from keras_dd.curves import COLOURS
 
 PAGE = FIGURES.parent / "docs" / "ideas.md"
+TRIALS = FIGURES / "trials.json"
+SUBNET_EPOCHS = 2  # of decomposition as it is in the trials
 
 
 def starts():
@@ -116,7 +126,138 @@ def _brought(campaign, name):
     return f"{verdict.points(summary['final'])}: {verdict.judgement(summary)}", summary["seeds"]
 
 
-TABLES = (starts, epochs, ideas)
+@dataclass(frozen=True)
+class Outcome:
+    """An idea, or decomposition as it is in a case: means over seeds, in epochs of the full network.
+
+    `worth` is what a baseline that ends with the same accuracy is trained longer than the fine-tuning; `price` and
+    `price_no_link` are what the sub-networks, and what else the idea does, take on one device and on K without a link.
+    """
+
+    rows: list[dict]
+    points: list[float]
+    worth: float
+    price: float
+    price_no_link: float
+
+
+def _outcomes(case):
+    """({epochs: accuracies} of the baseline, {idea: `Outcome`}) of a case."""
+    found, (_, tuned) = json.loads(TRIALS.read_text(encoding="utf-8"))["rows"], CASES[case]
+    rows = {}
+    for row in found:
+        if row["case"] == case:
+            rows.setdefault(row["idea"], {})[row["seed"]] = row
+    if "as it is" not in rows:
+        return {}, {}
+    baseline = {
+        tuned + more: [row["accuracy"] for row in rows[name].values()]
+        for name, more in BASELINES.items()
+        if name in rows
+    }
+    reached = [statistics.mean(accuracies) for accuracies in baseline.values()]
+    # An epoch of the full network, from all that was trained for it in this case.
+    epoch = statistics.median(
+        row["seconds"]["full"] / (tuned + BASELINES.get(idea, 0))
+        for idea, each in rows.items()
+        for row in each.values()
+    )
+    plain = rows["as it is"]
+    alone = statistics.mean(_alone(row) for row in plain.values())
+    outcomes = {}
+    for idea, each in rows.items():
+        if idea in BASELINES:
+            continue
+        ends = statistics.mean(row["accuracy"] for row in each.values())
+        subnets = statistics.mean(row["seconds"]["subnets"] for row in each.values())
+        other = statistics.mean(row["seconds"]["other"] for row in each.values())
+        outcomes[idea] = Outcome(
+            list(each.values()),
+            [row["accuracy"] - plain[seed]["accuracy"] for seed, row in each.items()],
+            _epochs_to(ends, list(baseline), reached) - tuned,
+            (subnets + other) / epoch,
+            (alone * subnets + other) / epoch,
+        )
+    return baseline, outcomes
+
+
+def _alone(row):
+    """The share of all sub-networks' time that one of them takes alone."""
+    return row["alone_step"] * SUBNET_EPOCHS * row["steps_per_epoch"] / row["seconds"]["subnets"]
+
+
+def _epochs_to(accuracy, epochs, reached):
+    """Epochs of the baseline to an accuracy, on straight lines between its lengths, and beyond the last two."""
+    at = next((n for n, each in enumerate(reached[1:-1], start=1) if accuracy <= each), len(reached) - 1)
+    slope = (epochs[at] - epochs[at - 1]) / (reached[at] - reached[at - 1])
+    return epochs[at] + slope * (accuracy - reached[at])
+
+
+def trials():
+    """One row an idea of `figures/trials.py`."""
+    baseline, outcomes = _outcomes("w32")
+    ends = ", ".join(f"{n} epochs {spread(accuracies)} %" for n, accuracies in baseline.items())
+    lines = [
+        f"Baseline: {ends}.",
+        "",
+        "| idea | expected | start, % | end, % | points | worth, epochs | price, one device | no link | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, idea in TRIED.items():
+        if name in outcomes:
+            one = outcomes[name]
+            points = "–" if name == "as it is" else verdict.points(verdict.spread(one.points))
+            cells = [f"{idea.about} (`{name}`)", idea.expected]
+            cells += [spread([row[key] for row in one.rows]) for key in ("start", "accuracy")]
+            cells += [points, f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}", str(len(one.rows))]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def scales():
+    """One row a case: what decomposition as it is was worth there, and what it cost."""
+    lines = [
+        "| case | start, % | end, % | baseline of as many epochs, % | worth, epochs | price, one device | no link "
+        "| gain, one device | no link | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in CASES:
+        baseline, outcomes = _outcomes(case)
+        if not outcomes:
+            continue
+        one = outcomes["as it is"]
+        cells = [f"`{case}`", *(spread([row[key] for row in one.rows]) for key in ("start", "accuracy"))]
+        cells += [spread(baseline[CASES[case][1]]), f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}"]
+        cells += [f"{one.worth - one.price:+.2f}", f"{one.worth - one.price_no_link:+.2f}", str(len(one.rows))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(path):
+    """Worth against price: ideas on the left, scales on the right; above the diagonal there is a gain."""
+    figure = Figure(figsize=(11, 5), dpi=160, layout="constrained")
+    panels = {
+        "ideas, width 32": _outcomes("w32")[1],
+        "as it is, at other scales": {case: found["as it is"] for case in CASES if (found := _outcomes(case)[1])},
+    }
+    for axes, (title, outcomes) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for name, one in outcomes.items():
+            colour = COLOURS[0] if name in ("as it is", "w32") else "#777777"
+            axes.plot([one.price_no_link, one.price], [one.worth] * 2, color=colour, linewidth=0.7)
+            axes.plot(one.price, one.worth, "o", color=colour, markersize=5)
+            axes.plot(one.price_no_link, one.worth, "o", color=colour, markersize=5, markerfacecolor="white")
+            beside = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 7}
+            axes.annotate(name, (one.price, one.worth), color=colour, **beside)
+        end = 1.15 * max(one.price for one in outcomes.values())
+        axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)
+        axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network", xlim=(0, end))
+        axes.set_title(f"{title}; hollow: K devices without a link; above the line is a gain", loc="left", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="png")
+
+
+TABLES = (starts, epochs, ideas, trials, scales)
 
 if __name__ == "__main__":
+    draw(TRIALS.with_suffix(".png"))
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")
