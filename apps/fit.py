@@ -90,6 +90,13 @@ SECTIONS = {
     ],
     "Run": [
         setting("devices", "auto, a number or names.", metavar="WHICH"),
+        setting(
+            "workers",
+            "Processes that share the cores to train narrow sub-networks; 1: none of their own.",
+            unset="1 a core, if the work is long",
+            type=int,
+            metavar="N",
+        ),
         setting("dtype", f"{', '.join(DTYPES)}.", among=DTYPES, metavar="TYPE"),
         setting("seed", "Of everything random.", metavar="N"),
         setting("deterministic", "The same numbers every time; slower.", is_flag=True),

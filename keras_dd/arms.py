@@ -30,6 +30,8 @@ def check(settings, baselines, seeds, budget, also):
         raise UserError(f"{len(baselines)} baselines and {seeds} seeds: there must be one of each at least")
     if (budget is None) is (settings.epochs is None):
         raise UserError("say either how long a run may take, --budget 10min, or the --epochs of the baseline")
+    if (settings.workers or 1) > 1:
+        raise UserError("workers are left out of a comparison, whose times are planned for one process: leave it out")
     if settings.method != "decomposition" or settings.validation_split:
         raise UserError("method and validation_split are what a comparison sets itself: leave them out")
     for name, changed in also.items():

@@ -163,7 +163,8 @@ def _paces(report, clock):
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
         return flops.get("subnets", parts * flops.get("subnet", 0)), flops["full"]
-    alone = 1 if tasks else report.get("alone_share") or 1 / -(-parts // devices)
+    beside = max(task.get("networks", 1) for task in tasks) if tasks else -(-parts // devices)
+    alone = report.get("alone_share") or 1 / beside
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
 
 

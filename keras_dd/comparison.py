@@ -58,6 +58,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     asked |= {"also": [[name, changed] for name, changed in also.items()] or None}
     asked |= {"clock": None if clock == "one-device" else clock}
+    settings = dataclasses.replace(settings, workers=1)
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines, also))
         arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also, clock))
@@ -145,6 +146,7 @@ def plan(settings, baselines, seeds, budget, search, also=(), clock="one-device"
     also = dict(also)
     check(settings, baselines, seeds, budget, also)
     search = search_of(settings) if search is None else search
+    settings = dataclasses.replace(settings, workers=1)
     measured = measure(settings, baselines, also)
     arms = arms_of(settings, baselines, budget, measured, also, clock)
     runs = trials_of(arms, rates_of_search(arms, search)) | finals_of(arms, seeds)

@@ -46,6 +46,9 @@ VIEWS = (1, 2, 6)
 BOXES = ("fixed", "random")
 # Of the first layer: 16 in Fig. 1 of the paper and in the CIFAR networks of He et al.
 WIDTH = 16
+# Images that all sub-networks train on together, from which on processes of their own pay, which start in some 10 s:
+# about a minute's work of two cores.
+WORKERS_PAY = 400_000
 # Images of an evaluation batch, or a few more: replicas want equal shares.
 EVALUATION_BATCH = 500
 # Images that batch-norm statistics are re-estimated on.
@@ -142,6 +145,7 @@ class Settings:
     address: str | None = None
     cpus: int | None = None
     gpus: int | None = None
+    workers: int | None = None
     devices: str = "auto"
     dtype: str = "float32"
     seed: int = 0
@@ -190,6 +194,7 @@ RANGES = {
     "crop": (0, inf),
     "cpus": (1, inf),
     "gpus": (0, inf),
+    "workers": (1, inf),
     "seed": (0, 2**31),
     "snapshot_every": (0, inf),
 }

@@ -1,6 +1,7 @@
 """The devices a run works on, and the strategy over them."""
 
 import functools
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def only_cpu():
                 "the GPUs are this process's already, and tasks could not have them: ask for an engine in a new process"
             ) from None
     return ("CPU:0",)
+
+
+def cores():
+    """The numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 @functools.cache  # TensorFlow wants one strategy a process: those of two would wait for each other's devices

@@ -17,6 +17,7 @@ from keras_dd.config import (
     TOP5_CLASSES,
     UNMIRRORED,
     WIDTH,
+    WORKERS_PAY,
     Settings,
     UserError,
     shown,
@@ -26,6 +27,7 @@ from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.graph import image_of, operations
 from keras_dd.models import MODELS
 from keras_dd.recipes import RECIPES
+from keras_dd.stacking import are_narrow
 from keras_dd.userfiles import load_model
 
 # Settings that say how a model or a data set asked for by name is made.
@@ -143,6 +145,8 @@ def prepare(settings, model=None, dataset=None):
             overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
         )
     job = Job(settings, dataset, model, parts, names, own_data)
+    if settings.workers is None:
+        job = dataclasses.replace(job, settings=dataclasses.replace(settings, workers=_workers(job)))
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
 
@@ -175,6 +179,19 @@ def _fewer(dataset, settings):
     return dataclasses.replace(dataset, train=some)
 
 
+def _workers(job):
+    """How many processes train the sub-networks; 1: this one.
+
+    `keras-dd bench` measures what more bring to narrow networks.  The layers of an own network may be unknown there,
+    and results that are to be the same to the last bit are not to hang on the number of cores.
+    """
+    s, cores = job.settings, len(devices.cores())
+    if not job.parts or s.engine != "local" or s.deterministic or s.model not in MODELS or job.devices != ("CPU:0",):
+        return 1
+    images = job.stages["subnets"].epochs * job.steps_per_epoch * s.batch_size * len(job.parts)
+    return min(cores, len(job.parts)) if are_narrow(job.parts) and images >= WORKERS_PAY else 1
+
+
 def _refuse_what_would_be_ignored(settings, model, dataset):
     if model is None and settings.model not in MODELS:
         raise unknown("model", settings.model, MODELS)
@@ -190,6 +207,11 @@ def _refuse_what_would_be_ignored(settings, model, dataset):
         raise UserError(
             f"devices {settings.devices!r} is for the engine local: with {settings.engine}, say what each task gets, "
             "with cpus and gpus"
+        )
+    if (settings.workers or 1) > 1 and (settings.engine, settings.method) != ("local", "decomposition"):
+        raise UserError(
+            f"workers {settings.workers} are for sub-networks with the engine local: leave it out, or say what a task "
+            "gets with cpus and gpus"
         )
     for name in DECOMPOSITION_FIELDS:
         value = getattr(settings, name)
@@ -226,6 +248,11 @@ def _check_that_all_fits(settings, model, dataset, names):
         value = getattr(settings, name)
         if value != idle and not getattr(settings, needed):
             raise UserError(f"{name} {value} changes nothing without {needed}: leave it out, or set {needed} too")
+    if (settings.workers or 1) > 1 and names != ("CPU:0",):
+        raise UserError(
+            f"workers {settings.workers} share the cores of the CPU, and the devices are {', '.join(names)}: leave it "
+            "out, or ask for devices CPU:0"
+        )
     if settings.batch_size % len(names):
         fits = settings.batch_size // len(names) * len(names)
         raise UserError(

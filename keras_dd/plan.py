@@ -24,7 +24,7 @@ def plan(settings):
             f"each on a box of {box.height}x{box.width} px:",
             *(
                 f"  {k}: rows {b.top}-{b.top + b.height - 1}, columns {b.left}-{b.left + b.width - 1}, on "
-                f"{job.devices[(k - 1) % len(job.devices)] if s.engine == 'local' else f'a task of {s.engine}'}"
+                f"{_place(job, k)}"
                 for k, b in enumerate(job.parts.boxes, start=1)
             ),
         ]
@@ -46,6 +46,15 @@ def plan(settings):
             "nothing was trained: leave out --dry-run to start",
         ]
     )
+
+
+def _place(job, k):
+    """Where sub-network k trains."""
+    if job.settings.engine != "local":
+        return f"a task of {job.settings.engine}"
+    if job.settings.workers > 1:
+        return f"one of {job.settings.workers} processes"
+    return job.devices[(k - 1) % len(job.devices)]
 
 
 def _dtypes(network):

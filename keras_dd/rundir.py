@@ -106,7 +106,7 @@ def read(run_dir):
         made_of = {name: config["made_of"][name] for name in ("own", "model", "dataset")}
         found["grid"] = found["grid"] and tuple(found["grid"])
         found["run_dir"] = str(run_dir)
-        return Settings(**found), command, made_of
+        return Settings(**{"workers": 1} | found), command, made_of
     except OSError as error:
         raise UserError(
             f"{str(run_dir)!r} is not the directory of a run ({CONFIG}: {error.strerror}): name one that "

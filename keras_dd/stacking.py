@@ -22,11 +22,19 @@ def sizes_of_groups(subnets):
     layers that can stand side by side.  `keras-dd bench` measures what it brings.
     Kernels of more than 3x3 stand alone: side by side, those of `models.cnn` train more slowly and in far more memory.
     """
-    filters = [layer.filters for layer in operations(subnets[0]).values() if isinstance(layer, layers.Conv2D)]
-    most = LANES // min(filters, default=LANES)
+    most = LANES // _least_filters(subnets[0])
     if most < 2 or not _can_stack(subnets):
         return [1] * len(subnets)
     return [len(range(first, min(first + most, len(subnets)))) for first in range(0, len(subnets), most)]
+
+
+def are_narrow(subnets):
+    """Whether the narrowest convolution of networks leaves lanes empty, so that little is there for two cores."""
+    return _least_filters(subnets[0]) < LANES
+
+
+def _least_filters(subnet):
+    return min((o.filters for o in operations(subnet).values() if isinstance(o, layers.Conv2D)), default=LANES)
 
 
 def scores(subnets, boxes):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,3 +100,17 @@ def assert_alike(first, second):
     """The rows of two histories are the same but for their seconds, and an image or two."""
     for row, other in zip(first, second, strict=True):
         assert row == pytest.approx(other | {"seconds": row["seconds"]}, abs=0.02)
+
+
+class Killer(io.StringIO):
+    """A stdout that kills the worker of the first sub-network when its second epoch begins."""
+
+    killed = None
+
+    def write(self, text):
+        super().write(text)
+        begun = re.search(r"^subnet 1: on .*, process (\d+)$", self.getvalue(), re.MULTILINE)
+        if begun and not self.killed and "subnet 1: Epoch 2/" in self.getvalue():
+            self.killed = int(begun[1])
+            os.kill(self.killed, signal.SIGKILL)
+        return len(text)

@@ -11,16 +11,22 @@ import re
 import pytest
 from PIL import Image
 
-from keras_dd import bench
+from keras_dd import bench, devices
 from keras_dd.apps.bench import ABOUT
 from keras_dd.apps.main import main
-from keras_dd.bench import machine, ray_works, summary, torch_works, turns, works
+from keras_dd.bench import local_works, machine, ray_works, summary, torch_works, turns, works
 from keras_dd.bench.task import Task, answer
 from keras_dd.models import MODELS
 from keras_dd.models.resnet import DEPTHS
 
 SMALL = Task(model="cnn", width=4, parts=2, batch_size=8)
-MODULES = {"works": works, "torch_works": torch_works, "ray_works": ray_works, "machine": machine}
+MODULES = {
+    "works": works,
+    "torch_works": torch_works,
+    "ray_works": ray_works,
+    "local_works": local_works,
+    "machine": machine,
+}
 
 
 def ended(*arguments):
@@ -76,6 +82,16 @@ def test_sub_networks_in_workers_of_ray():
         facts = ask("ray", "ray_works.in_workers")
         assert facts["images"] == 16 and facts["workers"] == min(os.cpu_count(), 2)
         assert ask("ray", "ray_works.in_workers", 1)["seconds"] > 0
+
+
+def test_sub_networks_in_workers_of_this_machine():
+    with turns.processes(SMALL) as ask:
+        facts = ask("workers", "local_works.in_workers")
+        if len(devices.cores()) < 2:
+            assert "several cores" in facts["left_out"]
+            return
+        assert facts["images"] == 16 and facts["workers"] == 2
+        assert ask("workers", "local_works.in_workers", 1)["seconds"] > 0
 
 
 def test_all_ways_of_the_table_are_there():

@@ -100,8 +100,15 @@ def test_a_data_set_that_is_not_held_does_not_travel(few, prepared):
 class Here:
     """A `remote.Cluster` that does each task at once, in this process; `fails(task)` may raise."""
 
-    def __init__(self, folder, fails=lambda task: None):
-        self.folder, self.fails, self.said, self.given, self.cancelled = folder, fails, [], [], []
+    def __init__(self, folder, fails=lambda task: None, places=2):
+        self.folder, self.fails, self.places = folder, fails, places
+        self.said, self.given, self.cancelled = [], [], []
+
+    def slots(self):
+        return self.places
+
+    def data_of(self, job):
+        return tasks.own_data(job)
 
     def begin(self, run_dir, data):
         self.data = data
@@ -157,6 +164,19 @@ def test_a_network_alone_learns_what_it_learns_at_once(prepared, stage, tmp_path
     said = capsys.readouterr().out
     assert re.search(rf"^subnet 1: on .* \(CPU:0\), process {os.getpid()}$", said, re.MULTILINE)
     assert re.search(r"^subnet 2: .*val_accuracy_1", said, re.MULTILINE)
+
+
+def test_networks_share_a_task_where_there_is_no_place_for_each(prepared, stage, tmp_path):
+    here, recorded = stage(prepared, None)
+    cluster = Here(tmp_path / "there", places=1)
+    there, told = stage(prepared, cluster)
+    assert [name for name, _, _ in cluster.given] == ["subnet 1, subnet 2"]
+    assert support.gap(here, there) < 1e-5
+    support.assert_alike(recorded.rows, told.rows)
+    assert told.tasks["subnet 1"] == told.tasks["subnet 2"] and told.tasks["subnet 2"]["networks"] == 2
+    again = Here(tmp_path / "there", places=2)  # more machines than when it began: the task is as it was
+    found, _ = stage(prepared, again)
+    assert again.given == [] and support.gap(there, found) == 0
 
 
 def test_what_was_lost_goes_on(prepared, stage, tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import io
 import os
 import re
 import signal
@@ -88,20 +87,6 @@ def deterministic():
     config.disable_op_determinism()
 
 
-class Killer(io.StringIO):
-    """A stdout that kills the worker of the first sub-network when its second epoch begins."""
-
-    killed = None
-
-    def write(self, text):
-        super().write(text)
-        begun = re.search(r"^subnet 1: on .*, process (\d+)$", self.getvalue(), re.MULTILINE)
-        if begun and not self.killed and "subnet 1: Epoch 2/" in self.getvalue():
-            self.killed = int(begun[1])
-            os.kill(self.killed, signal.SIGKILL)
-        return len(text)
-
-
 @pytest.fixture
 def two_nodes():
     """The address of a real Ray of two nodes, of as many CPUs as this process computes with."""
@@ -123,7 +108,7 @@ def test_a_worker_of_ray_is_killed(wide, few, deterministic, two_nodes, tmp_path
     settings = {"parts": 2, "overlap": 8, "subnet_epochs": 30, "epochs": 1, "snapshot_every": 0.0, **deterministic}
     here = keras_dd.fit(wide, few, **settings, run_dir=str(tmp_path / "here"))
     settings |= {"engine": "ray", "address": two_nodes, "run_dir": str(tmp_path / "there")}
-    with contextlib.redirect_stdout(Killer()) as said:
+    with contextlib.redirect_stdout(support.Killer()) as said:
         there = keras_dd.fit(wide, few, **settings)
     told = said.getvalue()
     assert "Nodes of the Ray cluster: 2" in told

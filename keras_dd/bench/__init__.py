@@ -28,7 +28,8 @@ COMPARED = {
     "subnets": (
         "{parts} sub-networks of {model}, width {width}",
         {
-            "at once": ("here", "works.at_once"),
+            "at once, in workers": ("workers", "local_works.in_workers"),
+            "at once, in one process": ("here", "works.at_once"),
             "in workers of Ray": ("ray", "ray_works.in_workers"),
             "one after another": ("here", "works.one_by_one"),
             "one after another, stock Keras": ("stock", "works.stock_one_by_one"),

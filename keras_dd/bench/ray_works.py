@@ -9,12 +9,13 @@ from keras_dd.config import Settings, UserError
 
 
 def in_workers(task):
-    """The sub-networks, each in a worker with the CPUs that `--engine ray` gives it, as many at once as fit.
+    """The sub-networks in workers with the CPUs that `--engine ray` gives a task, which share them if they must.
 
     It is the training that is timed: what the engine adds, starting tasks and hearing of epochs, is not in it.
     """
     try:
         from keras_dd.engines import ray as engine
+        from keras_dd.engines.remote import dealt
     except UserError:
         return None, {"left_out": "Ray is not installed"}
     if tf.config.list_physical_devices("GPU"):
@@ -23,7 +24,7 @@ def in_workers(task):
     ray.init("local", num_cpus=os.cpu_count(), num_gpus=0, include_dashboard=False, log_to_driver=False)
     (cpus, _), _ = engine.shares([node["Resources"] for node in ray.nodes()], Settings(parts=task.parts, gpus=0))
     count = min(os.cpu_count() // cpus, task.parts)
-    shares = [list(range(task.parts))[first::count] for first in range(count)]
+    shares = dealt(range(task.parts), count)
     workers = [ray.remote(num_cpus=cpus)(Worker).remote(task, share, cpus) for share in shares]
     facts = ray.get([worker.facts.remote() for worker in workers])
 
@@ -39,7 +40,7 @@ class Worker:
     def __init__(self, task, numbers, cpus):
         tf.config.threading.set_intra_op_parallelism_threads(cpus)
         tf.config.threading.set_inter_op_parallelism_threads(cpus)
-        self.made = works.one_by_one(task, numbers)
+        self.made = works.at_once(task, numbers)
 
     def facts(self):
         return self.made[1]

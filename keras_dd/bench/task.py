@@ -24,14 +24,17 @@ def answer(made, task, work, steps=None):
         made: {work: what was made ready}, which this call may add to.
         task: a `Task`.
         work: "module.function", of a module beside this one; `function(task)` gives (do, facts), of which `do(steps)`
-            works for some steps and gives their seconds, and facts are plain JSON.
+            works for some steps and gives their seconds, and facts are plain JSON.  "module.function:0,1" calls
+            `function(task, [0, 1])`, for the sub-networks of these numbers.
         steps: None for the facts.
 
     Returns:
         The facts, or {"seconds": those of the steps}.
     """
     if work not in made:
-        module, function = work.split(".")
-        made[work] = getattr(importlib.import_module(f"keras_dd.bench.{module}"), function)(task)
+        name, _, numbers = work.partition(":")
+        module, function = name.split(".")
+        given = [list(map(int, numbers.split(",")))] if numbers else []
+        made[work] = getattr(importlib.import_module(f"keras_dd.bench.{module}"), function)(task, *given)
     do, facts = made[work]
     return facts if steps is None else {"seconds": do(steps)}

@@ -21,6 +21,7 @@ PROCESSES = {
     "stock": {"without": ("TF_ENABLE_ONEDNN_OPTS",)},  # TensorFlow's own default
     "torch": {},
     "ray": {},
+    "workers": {},
     "alone": {},
     "default": {},
     "one-thread": {"TF_NUM_INTRAOP_THREADS": "1"},
@@ -37,9 +38,10 @@ PROCESSES = {
 
 
 @contextmanager
-def worker(without=(), **variables):
+def worker(without=(), cores=None, **variables):
     """`ask(**request)`, the answer of a process of `worker.py`, which ends with the context.
 
+    It has the `cores` of these numbers, or all.
     It raises ChildProcessError where the process has ended before, for lack of memory or by an error of its own.
     """
     command = [sys.executable, "-m", "keras_dd.bench.worker", *without]
@@ -48,6 +50,8 @@ def worker(without=(), **variables):
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, **pipes, stderr=log, env={**os.environ, **variables}) as process,
     ):
+        if cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(process.pid, cores)
 
         def ask(**request):
             with suppress(BrokenPipeError):

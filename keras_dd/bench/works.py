@@ -71,9 +71,9 @@ def bare_step(task):
     return do, _facts([network], task)
 
 
-def at_once(task):
-    """All sub-networks at once, as `keras-dd fit` trains them."""
-    return _fit_at_once(task)
+def at_once(task, numbers=None):
+    """All sub-networks, or those of some numbers, at once in one process, as `keras-dd fit` trains them."""
+    return _fit_at_once(task, numbers=numbers)
 
 
 def at_once_by_eights(task):
@@ -86,14 +86,13 @@ def branches(task):
     return _fit_at_once(task, apart=True)
 
 
-def one_by_one(task, numbers=None):
-    """The same sub-networks, or those of some numbers, fast ones too, one after another."""
+def one_by_one(task):
+    """The same sub-networks, fast ones too, one after another."""
     parts, models = parts_of(task), []
-    chosen = range(task.parts) if numbers is None else numbers
-    for k, name in zip(chosen, itertools.cycle(devices.pick())):
-        models.append(train.Subnetworks(Decomposition((parts[k],), (parts.boxes[k],)), (name,)))
+    for part, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
+        models.append(train.Subnetworks(Decomposition((part,), (box,)), (name,)))
         models[-1].compile(Adam)
-    return _fits([(model, _batches(task)) for model in models], task, [parts[k] for k in chosen])
+    return _fits([(model, _batches(task)) for model in models], task, parts)
 
 
 def stock_one_by_one(task):
@@ -138,8 +137,11 @@ def _full_fit(task, network, steps_per_call=1):
     return _fits([(network, _batches(task))], task)
 
 
-def _fit_at_once(task, steps_per_call=1, apart=False):
-    model = train.Subnetworks(parts_of(task), devices.pick())
+def _fit_at_once(task, steps_per_call=1, apart=False, numbers=None):
+    parts = parts_of(task)
+    numbers = range(task.parts) if numbers is None else numbers
+    some = Decomposition(tuple(parts[k] for k in numbers), tuple(parts.boxes[k] for k in numbers))
+    model = train.Subnetworks(some, devices.pick())
     model.compile(Adam)
     model.steps_per_execution = steps_per_call
     for group in [group for group in model.groups if apart and len(group) > 1]:

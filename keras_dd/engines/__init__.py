@@ -1,15 +1,15 @@
 """Where networks are trained: here, as tasks of a Ray cluster, or as jobs of Slurm.
 
 A stage of training has one body, `local.trainer`, which all engines run: `local` on all networks of the stage in this
-process, the others on one network in a process of its own.  `tasks` is what travels there, as plain data; `remote`
-starts the tasks of a stage, hears what they say, and starts a lost one again from its last snapshot; `ray` and `slurm`
-are what a cluster needs for that.
+process, the others on one or some in a process of their own.  `tasks` is what travels there, as plain data; `remote`
+starts the tasks of a stage, hears what they say, and starts a lost one again from its last snapshot; `workers` (of this
+machine), `ray` and `slurm` are what a cluster needs for that.
 """
 
 from contextlib import contextmanager
 from importlib import import_module
 
-from keras_dd.engines import local, remote
+from keras_dd.engines import local, remote, workers
 
 
 @contextmanager
@@ -43,6 +43,8 @@ def ready(job, stage, recorder, run_dir, stop, cluster=None):
     Raises:
         UserError: snapshots of another run.
     """
+    if cluster is None and stage == "subnets" and job.settings.workers > 1:
+        cluster = workers.Cluster(job.settings.workers)
     if cluster is None or not job.stages[stage].epochs:  # no machine is needed where there is nothing to train
         return local.ready(job, stage, recorder, run_dir, stop)
     return remote.ready(job, stage, recorder, run_dir, cluster)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from keras_dd import snapshot
 from keras_dd.config import UserError
+from keras_dd.engines import tasks
 from keras_dd.engines.remote import GivenUp, Lost
 from keras_dd.engines.tasks import label, work
 
@@ -58,7 +59,7 @@ class Cluster:
     """`remote.Cluster` on the Ray that this process is connected to."""
 
     def __init__(self, settings):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.nodes = nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.share, self.whole = shares(nodes, settings)
         some, all_ = ("{} CPUs and {} GPUs".format(*each) for each in (self.share, self.whole))
         print(f"Nodes of the Ray cluster: {len(nodes)}; a sub-network gets {some}, the full network {all_}")
@@ -66,6 +67,14 @@ class Cluster:
         self.queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         # A process for each task: it sets TensorFlow's threads, and leaves no memory of a GPU taken.
         self.work = ray.remote(max_calls=1, max_retries=0)(_work)
+
+    def slots(self):
+        cpus, gpus = self.share
+        free = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in self.nodes]
+        return sum(min(cores // cpus, its // gpus if gpus else cores // cpus) for cores, its in free)
+
+    def data_of(self, job):
+        return tasks.own_data(job)
 
     def begin(self, run_dir, data):
         self.data = ray.put(data)

@@ -1,5 +1,6 @@
 """A stage of training as tasks of a cluster: started, listened to, and started again where a worker was lost."""
 
+import itertools
 from typing import Protocol
 
 from keras_dd import rundir, snapshot
@@ -24,8 +25,14 @@ class GivenUp(OSError):
 class Cluster(Protocol):
     """What an engine has to do.  A handle is whatever `submit` gives."""
 
+    def slots(self):
+        """How many tasks of sub-networks it can do at the same time."""
+
+    def data_of(self, job):
+        """The images that a task is given, as `tasks.own_data` has them; None where it reads them itself."""
+
     def begin(self, run_dir, data):
-        """Tasks of this run follow, which work on `tasks.own_data`."""
+        """Tasks of this run follow, which work on these images."""
 
     def submit(self, task, whole, last):
         """A handle of the task, which goes on from its `last` snapshot (the path of a file, or None).
@@ -47,12 +54,15 @@ class Cluster(Protocol):
 
 
 def ready(job, stage, recorder, run_dir, cluster):
-    """`engines.ready` where each network of the stage is a task of a cluster.
+    """`engines.ready` where the networks of the stage are tasks of a cluster.
 
-    Nothing is half done here, so that a signal may end the stage at any time.
+    Each sub-network is a task of its own; where the cluster has no place for so many at a time, some share one, and
+    train at once there.  Nothing is half done here, so that a signal may end the stage at any time.
     """
     folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
-    found = {name: snapshot.find(folder, tasks.label(name), mark) for name in recorder.networks}
+    groups = _begun(recorder.networks, folder) or dealt(recorder.networks, min(cluster.slots(), len(recorder.networks)))
+    groups = {", ".join(names): names for names in groups}
+    found = {name: snapshot.find(folder, tasks.label(name), mark) for name in groups}
     known = {name: each[1] for name, each in found.items() if each}
     # What the recorder of a task knew: the first of the watchers of a snapshot.
     states = {name: facts["watchers"][0] for name, facts in known.items()}
@@ -64,7 +74,7 @@ def ready(job, stage, recorder, run_dir, cluster):
         elif kind == "snapshot":
             snapshot.keep(folder, tasks.label(name), content)
         elif kind == "begun":
-            recorder.tasks[name] = content
+            recorder.tasks |= dict.fromkeys(groups[name], content | {"networks": len(groups[name])})
             print(f"{name}: on {content['host']} ({', '.join(content['devices'])}), process {content['process']}")
         else:
             states[name] = content
@@ -72,23 +82,51 @@ def ready(job, stage, recorder, run_dir, cluster):
 
     def trained(networks):
         are_parts = isinstance(networks, Decomposition)
-        boxes = networks.boxes if are_parts else [None]
-        networks = list(networks) if are_parts else [networks]
-        each = zip(recorder.networks, networks, boxes, strict=True)
-        given = {name: tasks.task(job, stage, name, network, box, mark) for name, network, box in each}
+        named = dict(zip(recorder.networks, networks if are_parts else [networks], strict=True))
+        boxes = dict(zip(named, networks.boxes, strict=True)) if are_parts else {}
+        given = {}
+        for name, names in groups.items():
+            some = {each: named[each] for each in names}
+            given[name] = tasks.task(job, stage, some, [boxes[each] for each in names] if boxes else None, mark)
         # Those that were over when the run was interrupted need no machine, only what their last snapshot holds.
         over = [name for name, facts in known.items() if facts["position"][0] == job.stages[stage].epochs]
         results = {name: tasks.learned(job, given[name], folder) for name in over}
-        cluster.begin(run_dir, tasks.own_data(job))
+        cluster.begin(run_dir, cluster.data_of(job))
         results |= run(cluster, {name: given[name] for name in given if name not in over}, folder, hear, not are_parts)
         for name, result in results.items():
             hear(name, "state", result["state"])
         if job.settings.tensorboard:
             _log(Scalars(recorder, run_dir), job.stages[stage].epochs)
-        found = [_with(network, results[name]["weights"]) for name, network in zip(given, networks, strict=True)]
-        return Decomposition(tuple(found), boxes) if are_parts else found[0]
+        weights = {
+            each: its
+            for name, names in groups.items()
+            for each, its in zip(names, results[name]["weights"], strict=True)
+        }
+        found = tuple(_with(network, weights[name]) for name, network in named.items())
+        return Decomposition(found, networks.boxes) if are_parts else found[0]
 
     return trained
+
+
+def _begun(networks, folder):
+    """The networks in the groups that an interrupted stage has left snapshots of, and the others alone; or None.
+
+    However many machines there are now, what was learnt is gone on with.
+    """
+    names = {tasks.label(name): name for name in networks}
+    labels = {
+        path.name.rpartition("-")[0].split(",")[0]: path.name.rpartition("-")[0] for path in folder.glob("*.snapshot")
+    }
+    groups = [[names[each] for each in label.split(",")] for label in labels.values() if label.split(",")[0] in names]
+    begun = {name for group in groups for name in group}
+    return groups and groups + [[name] for name in networks if name not in begun]
+
+
+def dealt(items, count):
+    """`items` in `count` runs of nearly equal length."""
+    whole, more = divmod(len(items), count)
+    ends = [number * whole + min(number, more) for number in range(count + 1)]
+    return [items[first:last] for first, last in itertools.pairwise(ends)]
 
 
 def run(cluster, given, folder, hear, whole):
@@ -152,8 +190,10 @@ def _gather(recorder, states):
     The clock of the stage goes on here while they train, wait for a machine and start; only the evaluations of the task
     that trains longest are no part of it.
     """
-    every = [states[name] for name in recorder.networks if name in states]
-    recorder.rows = sorted((row for state in every for row in state["rows"]), key=lambda row: row["epoch"])
+    every = list(states.values())
+    place = {name: number for number, name in enumerate(recorder.networks)}
+    rows = (row for state in every for row in state["rows"])
+    recorder.rows = sorted(rows, key=lambda row: (row["epoch"], place[row["stage"]]))
     recorder.divergences = [each for state in every for each in state["divergences"]]
     recorder.evaluation_seconds = max(every, key=lambda state: state["seconds"])["evaluation_seconds"]
 

@@ -3,6 +3,7 @@
 The machines share the folder of the run, as submitit wants it: snapshots lie in it, and what jobs say.
 """
 
+import math
 import os
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from keras_dd import snapshot
 from keras_dd.config import UserError
+from keras_dd.engines import tasks
 from keras_dd.engines.remote import Lost
 from keras_dd.engines.tasks import label, work
 from keras_dd.files import replacing
@@ -48,6 +50,12 @@ class Cluster:
 
     def __init__(self, settings):
         self.settings = settings
+
+    def slots(self):
+        return math.inf  # they wait in its queue
+
+    def data_of(self, job):
+        return tasks.own_data(job)
 
     def begin(self, run_dir, data):
         self.run_dir, self.data = Path(run_dir).resolve(), data

@@ -1,4 +1,4 @@
-"""One network and all that its training needs, as plain data; and the work on it, in a process of its own.
+"""Some networks and all that their training needs, as plain data; and the work on them, in a process of its own.
 
 A task is a dictionary of numbers, text and arrays: no object of Keras, so that it can go to any machine that has this
 package.  The images are not in it: each process reads them where the settings say, and makes sure that they are those
@@ -29,37 +29,39 @@ from keras_dd.recursion import deep
 from keras_dd.signals import Stop
 
 
-def task(job, stage, name, network, box, mark):
-    """What a process needs for the training of one network.
+def task(job, stage, networks, boxes, mark):
+    """What a process needs for the training of some sub-networks, or of the full network.
 
     Args:
         job, stage: of the run, and a key of `job.stages`.
-        name: of the network, as in history.csv.
-        network: a sub-network, or the full network.
-        box: of the sub-network; None for the full network.
+        networks: {name: network}, the names as in history.csv.
+        boxes: of the sub-networks; None for the full network.
         mark: of the run, which snapshots carry.
     """
     return {
-        "name": name,
+        "name": ", ".join(networks),
         "stage": stage,
         "settings": _from_anywhere(dataclasses.asdict(job.settings)),
-        "network": packed(network),
-        "box": box and dataclasses.astuple(box),
+        "networks": {name: packed(network) for name, network in networks.items()},
+        "boxes": boxes and [dataclasses.astuple(box) for box in boxes],
         "mark": mark,
         "images": job.dataset.train.mark,
     }
 
 
-def own_data(job):
+def own_data(job, also_named=False):
     """The data set that was handed to the run as an object, as plain data; None if it was asked for by name.
+
+    With `also_named`, one that was asked for by name too, where its images are held in memory.
 
     Raises:
         UserError: one whose images are not held in memory.
     """
-    if not job.own_data:
-        return None
     dataset = job.dataset
     splits = {name: getattr(dataset, name) for name in ("train", "test", "validation")}
+    held = all(isinstance(split, Split | None) for split in splits.values())
+    if not job.own_data and not (also_named and held):
+        return None
     for name, split in splits.items():
         if not isinstance(split, Split | None):
             raise UserError(
@@ -115,7 +117,7 @@ def work(given, data, cpus, gpus, folder, send, taken=None):
         taken: of `snapshot.Snapshots`.
 
     Returns:
-        {"weights", "state"} of the trained network; or, in place of a `UserError`, its message.
+        {"weights", a list a network, "state"} of what was trained; or, in place of a `UserError`, its message.
     """
     try:
         with contextlib.redirect_stdout(Lines(send)):
@@ -130,21 +132,21 @@ def sharing(names, batch_size):
 
 
 def label(name):
-    """The name of a task in names of files."""
+    """The name of a task in names of files: "subnet1,subnet2"."""
     return name.replace(" ", "")
 
 
 def learned(job, given, folder, send=lambda kind, content: None, taken=None):
     """What `work` returns, of a task whose job is known here."""
-    recorder, name = Recorder([given["name"]], job.evaluated_on), label(given["name"])
+    recorder, name = Recorder(list(given["networks"]), job.evaluated_on), label(given["name"])
     telling = [Teller(recorder, send)]
     trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
-    network = unpacked(given["network"])
-    if given["box"]:
-        [network] = trained(Decomposition((network,), (Box(*given["box"]),)))
+    networks = tuple(map(unpacked, given["networks"].values()))
+    if given["boxes"]:
+        networks = trained(Decomposition(networks, tuple(Box(*box) for box in given["boxes"])))
     else:
-        network = trained(network)
-    return {"weights": network.get_weights(), "state": recorder.state()[0]}
+        networks = [trained(*networks)]
+    return {"weights": [network.get_weights() for network in networks], "state": recorder.state()[0]}
 
 
 def _work(given, data, cpus, gpus, folder, send, taken):
