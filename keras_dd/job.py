@@ -185,7 +185,7 @@ def _workers(job):
     `keras-dd bench` measures what more bring to narrow networks.  The layers of an own network may be unknown there,
     and results that are to be the same to the last bit are not to hang on the number of cores.
     """
-    s, cores = job.settings, len(devices.cores())
+    s, cores = job.settings, devices.cores()
     if not job.parts or s.engine != "local" or s.deterministic or s.model not in MODELS or job.devices != ("CPU:0",):
         return 1
     images = job.stages["subnets"].epochs * job.steps_per_epoch * s.batch_size * len(job.parts)

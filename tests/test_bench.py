@@ -87,7 +87,7 @@ def test_sub_networks_in_workers_of_ray():
 def test_sub_networks_in_workers_of_this_machine():
     with turns.processes(SMALL) as ask:
         facts = ask("workers", "local_works.in_workers")
-        if len(devices.cores()) < 2:
+        if devices.cores() < 2:
             assert "several cores" in facts["left_out"]
             return
         assert facts["images"] == 16 and facts["workers"] == 2

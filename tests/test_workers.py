@@ -15,7 +15,7 @@ from keras_dd import devices, job, plan
 from keras_dd.config import WORKERS_PAY, Settings, UserError
 
 SETTINGS = {"parts": 2, "overlap": 8, "epochs": 1, "workers": 2}
-CORES = min(2, len(devices.cores()))
+CORES = min(2, devices.cores())
 CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 
 

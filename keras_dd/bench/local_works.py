@@ -13,20 +13,19 @@ from keras_dd.engines.remote import dealt
 
 
 def in_workers(task):
-    """The sub-networks, dealt to processes among which the cores are dealt.
+    """The sub-networks, dealt to processes of as many threads as there are cores for each.
 
     It is the training that is timed: what the engine adds, starting processes and hearing of epochs, is not in it.
     """
     cores = devices.cores()
-    count = min(len(cores), task.parts)
+    count = min(cores, task.parts)
     if tf.config.list_physical_devices("GPU") or count < 2:
         return None, {"left_out": "it is measured on several cores, and no GPU, only"}
     asks, works, stack = [], [], ExitStack()
     atexit.register(stack.close)
-    for numbers, its_cores in zip(dealt(range(task.parts), count), dealt(cores, count), strict=True):
-        threads = str(len(its_cores))
-        variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
-        asks.append(stack.enter_context(turns.worker(cores=its_cores, **variables)))
+    for numbers in dealt(range(task.parts), count):
+        variables = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(cores // count))
+        asks.append(stack.enter_context(turns.worker(**variables)))
         works.append("works.at_once:" + ",".join(map(str, numbers)))
 
     def all_of_them(steps):

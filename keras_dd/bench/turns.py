@@ -38,10 +38,9 @@ PROCESSES = {
 
 
 @contextmanager
-def worker(without=(), cores=None, **variables):
+def worker(without=(), **variables):
     """`ask(**request)`, the answer of a process of `worker.py`, which ends with the context.
 
-    It has the `cores` of these numbers, or all.
     It raises ChildProcessError where the process has ended before, for lack of memory or by an error of its own.
     """
     command = [sys.executable, "-m", "keras_dd.bench.worker", *without]
@@ -50,8 +49,6 @@ def worker(without=(), cores=None, **variables):
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, **pipes, stderr=log, env={**os.environ, **variables}) as process,
     ):
-        if cores and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(process.pid, cores)
 
         def ask(**request):
             with suppress(BrokenPipeError):

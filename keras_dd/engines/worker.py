@@ -1,4 +1,4 @@
-"""A process that does one task of `workers`: `python -m keras_dd.engines.worker CORE...`.
+"""A process that does one task of `workers`: `python -m keras_dd.engines.worker`.
 
 It reads the task from its standard input, which stays open as long as the process that started it is there.
 """
@@ -11,8 +11,6 @@ import threading
 
 
 def main():
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, map(int, sys.argv[1:]))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     given = pickle.load(sys.stdin.buffer)

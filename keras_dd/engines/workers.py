@@ -1,8 +1,8 @@
-"""Sub-networks in processes of this machine, each with cores of its own.
+"""Sub-networks in processes of this machine, each with as many threads as there are cores for it.
 
-Narrow networks have operations so small that two cores are hardly faster at one of them than one is.  A core to itself
-spares a network the waiting: `keras-dd bench` measures what that brings.  What a worker says comes back on its standard
-output, and its snapshots lie in the folder of the run.
+Narrow networks have operations so small that two cores are hardly faster at one of them than one is.  A process with a
+thread of its own does not wait for another: `keras-dd bench` measures what that brings.  What a worker says comes back
+on its standard output, and its snapshots lie in the folder of the run.
 """
 
 import pickle
@@ -15,30 +15,29 @@ from queue import Empty, Queue
 
 from keras_dd import devices, snapshot
 from keras_dd.engines import tasks
-from keras_dd.engines.remote import Lost, dealt
+from keras_dd.engines.remote import Lost
 
 MOMENT = 0.1  # seconds between two looks at what workers have sent
 
 
 class Cluster:
-    """`remote.Cluster` of `count` processes, or of as many as this one has cores to deal among them."""
+    """`remote.Cluster` of `count` processes, or of as many as there are cores for."""
 
     def __init__(self, count):
-        cores = devices.cores()
-        self.shares = dealt(cores, min(count, len(cores)))
+        self.count = min(count, devices.cores())
+        self.threads = devices.cores() // self.count
 
     def slots(self):
-        return len(self.shares)
+        return self.count
 
     def data_of(self, job):
         return tasks.own_data(job, also_named=True)
 
     def begin(self, run_dir, data):
         self.folder, self.data, self.heard = run_dir / snapshot.FOLDER, data, Queue()
-        self.free = list(self.shares)
 
     def submit(self, task, whole, last):
-        return Worker(task, self.data, self.free.pop(0), self.folder, self.heard)
+        return Worker(task, self.data, self.threads, self.folder, self.heard)
 
     def ended(self, handles):
         with suppress(Empty):  # a message ends the moment
@@ -49,7 +48,6 @@ class Cluster:
         return [self.heard.get() for _ in range(self.heard.qsize())]
 
     def result(self, handle):
-        self.free.append(handle.cores)
         with handle.log:
             if handle.answer is None:
                 raise Lost(handle.last_words())
@@ -67,22 +65,22 @@ class Cluster:
 class Worker:
     """A process that does a task, and a thread that listens to it."""
 
-    def __init__(self, task, data, cores, folder, heard):
-        self.cores, self.answer, self.over = cores, None, threading.Event()
+    def __init__(self, task, data, threads, folder, heard):
+        self.answer, self.over = None, threading.Event()
         # For what libraries print, TensorFlow's greeting too; it is closed with the answer.
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "keras_dd.engines.worker", *map(str, cores)],
+            [sys.executable, "-m", "keras_dd.engines.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             start_new_session=True,  # Ctrl-C is for this process, which ends them all
         )
-        threading.Thread(target=self._listen, args=(task, data, folder, heard), daemon=True).start()
+        threading.Thread(target=self._listen, args=(task, data, threads, folder, heard), daemon=True).start()
 
-    def _listen(self, task, data, folder, heard):
+    def _listen(self, task, data, threads, folder, heard):
         with suppress(EOFError, OSError, pickle.UnpicklingError), self.process:  # it may end without an answer
-            pickle.dump((task, data, len(self.cores), str(folder)), self.process.stdin, protocol=5)
+            pickle.dump((task, data, threads, str(folder)), self.process.stdin, protocol=5)
             self.process.stdin.flush()  # and stays open: the process ends with this one
             while self.answer is None:
                 kind, content = pickle.load(self.process.stdout)
