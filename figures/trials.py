@@ -81,14 +81,15 @@ class Trial:
         self.fed, self.start = 0, None
         self.seconds = {"subnets": 0.0, "full": 0.0, "other": 0.0}
 
-    def subnets(self, epochs=2, overlap=None, boxes="fixed", parts=None, callbacks=()):
-        """Trained sub-networks: new ones, or those of `parts` trained on."""
-        key = epochs, overlap, boxes
+    def subnets(self, epochs=2, overlap=None, boxes="fixed", share=1.0, parts=None, callbacks=()):
+        """Trained sub-networks, new ones or `parts` trained on, in epochs of all steps or of a `share` of them."""
+        key = epochs, overlap, boxes, share
         known = self.trained.get(key) if parts is None and not callbacks else None
         if known is None:
             new = parts or decompose(self.job.model, self.job.settings.parts, overlap)
             stage = dataclasses.replace(self.job.stages["subnets"].lasting(epochs), boxes=boxes)
-            known = self._fit(train.fit_subnets, new, stage, epochs, [*callbacks])
+            steps = round(share * self.job.steps_per_epoch)
+            known = self._fit(train.fit_subnets, new, stage, steps, callbacks) if epochs else (new, 0.0)
             if parts is None and not callbacks:
                 self.trained[key] = known
         found, seconds = known
@@ -105,7 +106,7 @@ class Trial:
         )
         lasts = window[1] if window else epochs
         callbacks = [*callbacks, *([Window(*window)] if window else [])]
-        found, seconds = self._fit(train.fit_full, model, stage, lasts, callbacks)
+        found, seconds = self._fit(train.fit_full, model, stage, self.job.steps_per_epoch, callbacks)
         self.fed += lasts
         self.seconds["full"] += seconds
         return found
@@ -130,14 +131,14 @@ class Trial:
     def accuracy(self, model):
         return accuracies(model, self.job.evaluation())[0]
 
-    def _fit(self, fit, networks, stage, epochs, callbacks):
-        steps, offset = Steps(), self.fed
+    def _fit(self, fit, networks, stage, steps, callbacks):
+        clock, offset = Steps(), self.fed
 
         def batches(epoch, step):
             return self.job.batches(offset + epoch, step)
 
-        found = fit(networks, stage, batches, self.job.steps_per_epoch, None, self.job.devices, [steps, *callbacks])
-        return found, steps.seconds
+        found = fit(networks, stage, batches, steps, None, self.job.devices, [clock, *callbacks])
+        return found, clock.seconds
 
 
 def alone(job):
