@@ -210,7 +210,7 @@ IDEAS = {
     "untrained": sees("sub-networks that are not trained (a control)", "as the baseline", epochs=0),
     "1/4 epoch": sees("a quarter of an epoch of sub-networks", "an eighth of the price", epochs=1, share=0.25),
     "1/2 epoch": sees("half an epoch of sub-networks", "a quarter of the price", epochs=1, share=0.5),
-    "1/2 epoch, overlap 0": sees("the same, boxes that do not overlap", "the least price", epochs=1, share=0.5, overlap=0),
+    "1/2 epoch, overlap 0": sees("the same, without overlap", "the least price", epochs=1, share=0.5, overlap=0),
     "1 epoch": sees("one epoch of sub-networks", "half the price, a worse start", epochs=1),
     "4 epochs": sees("four epochs of sub-networks", "twice the price, a better start", epochs=4),
     "8 epochs": sees("eight epochs of sub-networks", "four times the price, a better start yet", epochs=8),
