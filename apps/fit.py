@@ -92,8 +92,8 @@ SECTIONS = {
         setting("devices", "auto, a number or names.", metavar="WHICH"),
         setting(
             "workers",
-            "Processes that share the cores to train narrow sub-networks; 1: none of their own.",
-            unset="1 a core, if the work is long",
+            "Processes for narrow sub-networks, which share the cores; 1: this one.",
+            unset="one a core if it pays",
             type=int,
             metavar="N",
         ),
