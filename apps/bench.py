@@ -17,9 +17,9 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   feed         the feed of images, against what training consumes
   startup      the command line, and importing keras_dd
   composition  time and memory of composing ResNet-110 of width 64
-  subnets      K sub-networks at once, against workers of Ray, and one after
-               another: ours, stock Keras', PyTorch's, and PyTorch's grouped
-               convolutions
+  subnets      K sub-networks at once in processes of this machine, against one
+               process, workers of Ray, and one after another: ours, stock
+               Keras', PyTorch's, and PyTorch's grouped convolutions
   settings, settings-subnets
                what else TensorFlow could be told; only if asked for
 

@@ -11,7 +11,7 @@ from keras_dd.clocks import CLOCKS
 from keras_dd.config import BASELINES, Settings, UserError
 
 # Options of `fit` that a comparison sets itself, or has under another name.
-OWN = {"validation_split", "method", "learning_rate", "epochs", "seed", "run_dir", "resume", "dry_run"}
+OWN = {"validation_split", "method", "workers", "learning_rate", "epochs", "seed", "run_dir", "resume", "dry_run"}
 
 
 class Rates(click.ParamType):

@@ -85,8 +85,8 @@ SECTIONS = {
     "Cluster": [
         setting("engine", f"{', '.join(ENGINES)}.", among=ENGINES, metavar="NAME"),
         setting("address", "Of Ray; of Slurm the partition.", unset="Ray on this machine", metavar="HOST:PORT"),
-        setting("cpus", "Of a sub-network.", unset="its share", type=int, metavar="N"),
-        setting("gpus", "Of a sub-network.", unset="1 if Ray has any", type=int, metavar="N"),
+        setting("cpus", "Of a task of sub-networks.", unset="its share", type=int, metavar="N"),
+        setting("gpus", "Of the same.", unset="1 if Ray has any", type=int, metavar="N"),
     ],
     "Run": [
         setting("devices", "auto, a number or names.", metavar="WHICH"),

@@ -156,21 +156,22 @@ def _outcomes(case):
         if name in rows
     }
     reached = [statistics.mean(accuracies) for accuracies in baseline.values()]
-    # An epoch of the full network, from all that was trained for it in this case.
-    epoch = statistics.median(
+    # An epoch of the full network, from all that was trained for it in this case.  Of times the least one counts: what
+    # else the machine did can only add to them.
+    epoch = min(
         row["seconds"]["full"] / (tuned + BASELINES.get(idea, 0))
         for idea, each in rows.items()
         for row in each.values()
     )
     plain = rows["as it is"]
-    alone = statistics.mean(_alone(row) for row in plain.values())
+    alone = min(row["alone_step"] * row["steps_per_epoch"] for row in plain.values()) * SUBNET_EPOCHS
+    alone /= min(row["seconds"]["subnets"] for row in plain.values())
     outcomes = {}
     for idea, each in rows.items():
         if idea in BASELINES:
             continue
         ends = statistics.mean(row["accuracy"] for row in each.values())
-        subnets = statistics.mean(row["seconds"]["subnets"] for row in each.values())
-        other = statistics.mean(row["seconds"]["other"] for row in each.values())
+        subnets, other = (min(row["seconds"][kind] for row in each.values()) for kind in ("subnets", "other"))
         outcomes[idea] = Outcome(
             list(each.values()),
             [row["accuracy"] - plain[seed]["accuracy"] for seed, row in each.items()],
@@ -179,11 +180,6 @@ def _outcomes(case):
             (alone * subnets + other) / epoch,
         )
     return baseline, outcomes
-
-
-def _alone(row):
-    """The share of all sub-networks' time that one of them takes alone."""
-    return row["alone_step"] * SUBNET_EPOCHS * row["steps_per_epoch"] / row["seconds"]["subnets"]
 
 
 def _epochs_to(accuracy, epochs, reached):

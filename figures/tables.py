@@ -103,6 +103,10 @@ def commands():
 
 # {file: machine of docs/performance.md}, of two cores each.
 MACHINES = {
+    "bench-amx": "D",
+    "bench-amx-bfloat16": "D",
+    "bench-amx-width8": "D",
+    "bench-amx-width8-bfloat16": "D",
     "bench": "C",
     "bench-bfloat16": "C",
     "bench-width8": "C",
@@ -116,6 +120,11 @@ MACHINES = {
 
 def bench():
     """One row a committed measurement."""
+    return _measured("bench-amx", "bench-amx-bfloat16")
+
+
+def epyc():
+    """The same, on another machine, before sub-networks had processes of their own."""
     return _measured("bench", "bench-bfloat16")
 
 
@@ -126,7 +135,7 @@ def older_machine():
 
 def narrow():
     """The same, of sub-networks twice as wide."""
-    return _measured("bench-width8", "bench-width8-bfloat16")
+    return _measured("bench-amx-width8", "bench-amx-width8-bfloat16", "bench-width8", "bench-width8-bfloat16")
 
 
 def profile():
@@ -223,7 +232,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (profile, speednet, older_machine, narrow, settings),
+    PERFORMANCE: (profile, speednet, epyc, older_machine, narrow, settings),
 }
 
 if __name__ == "__main__":

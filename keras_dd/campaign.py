@@ -90,7 +90,7 @@ def once(path, name, make):
 def arms(path, make):
     """{arm: `Settings`} as `make()` gave them when they were first asked for in this campaign: arms.json."""
     known = once(path, "arms", lambda: {arm: dataclasses.asdict(settings) for arm, settings in make().items()})
-    return {arm: Settings(**fields) for arm, fields in known.items()}
+    return {arm: Settings(**{"workers": 1} | fields) for arm, fields in known.items()}
 
 
 def environment(runs):

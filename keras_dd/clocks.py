@@ -22,7 +22,9 @@ of the ideal share: what a step of one sub-network alone takes of that of all at
 
 A run on a cluster (`report["tasks"]`) has measured each sub-network alone, on devices of its own: there the longest of
 them is as long as its own clock says, on `linked` and `unlinked`, and D are the devices of the task that trained the
-full network.  Its `one-device` is the clock of whoever waited for it, with the start of processes.
+full network.  Where some had to share a task, one alone takes its share of that.  Its `one-device` is the clock of
+whoever waited for it, with the start of processes.  So it is where workers of one machine trained the sub-networks, but
+these share its cores on the other clocks, as they do in one process.
 
 Composing and re-estimating batch norm are done on one device, between both, and take their measured seconds on the
 three clocks of seconds.  They have no training FLOPs (the re-estimation is a forward pass of a few thousand images).
@@ -156,16 +158,23 @@ def count(devices):
 
 def _paces(report, clock):
     """What a second of all sub-networks, and of the full network, is on a clock; for FLOPs: an epoch."""
-    parts, tasks = report["settings"]["parts"], list((report.get("tasks") or {}).values())
-    names = tasks[-1]["devices"] if tasks else report["environment"]["devices"]  # the full network's come last
-    devices = count(names)
+    parts, tasks = report["settings"]["parts"], _tasks(report)
+    names = list(tasks.values())[-1]["devices"] if tasks else report["environment"]["devices"]
+    devices = count(names)  # of the full network, whose task comes last
     if clock == "flops":
         train, batch_size = report["dataset"]["train"], report["settings"]["batch_size"]
         flops = {name: 3 * 2 * macs * (train // batch_size * batch_size) for name, macs in report["macs"].items()}
         return flops.get("subnets", parts * flops.get("subnet", 0)), flops["full"]
-    beside = max(task.get("networks", 1) for task in tasks) if tasks else -(-parts // devices)
-    alone = report.get("alone_share") or 1 / beside
+    # Of networks that share a task none has been measured alone: the one with the most beside it stands for all.
+    beside = max((-(-task.get("networks", 1) // count(task["devices"])) for task in tasks.values()), default=0)
+    alone = report.get("alone_share") or 1 / (beside or -(-parts // devices))
     return {"one-device": (1, 1), "linked": (alone, devices / parts), "unlinked": (alone, devices)}[clock]
+
+
+def _tasks(report):
+    """{network: task} of those trained on devices of their own; workers of one machine share its cores."""
+    is_here = report["settings"].get("engine", "local") == "local"
+    return {} if is_here else report.get("tasks") or {}
 
 
 def _work(row, clock):

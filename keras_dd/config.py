@@ -34,7 +34,7 @@ DTYPES = ("float32", "bfloat16", "auto")
 SHORTCUTS = ("projection", "identity")
 BLOCKS = ("type1", "basic", "type2")
 METHODS = ("decomposition", "conventional")
-# Where networks are trained: in this process, as tasks of a Ray cluster, as jobs of Slurm.
+# Where networks are trained: on this machine, as tasks of a Ray cluster, as jobs of Slurm.
 ENGINES = ("local", "ray", "slurm")
 BASELINES = ("tuned", "paper")
 ON_DIVERGENCE = ("retry", "stop", "ignore")
@@ -103,7 +103,7 @@ def parse_off_diagonal(text):
 
 @dataclass(frozen=True)
 class Settings:
-    """One run of the main job.  `None` means: taken from the recipe, the model or the data set."""
+    """One run of the main job.  `None` means: taken from the recipe, the model, the data set or the machine."""
 
     dataset: str = "digits"
     data_dir: str | None = None

@@ -85,8 +85,8 @@ class Guard(keras.callbacks.Callback):
             self._go_back(k)
             optimizer.iterations.assign(optimizer.iterations // (epoch + 1) * epoch)
         for group in groups:
-            numbers = ", ".join(str(k + 1) for k in group)
-            print(f"\nsubnets {numbers} met numbers that are not finite: epoch {epoch + 1} again, each of them apart")
+            names = ", ".join(self.recorder.networks[k] for k in group)
+            print(f"\n{names} met numbers that are not finite: epoch {epoch + 1} again, each of them apart")
             self.model.separate(group)
         self.recorder.forget(epoch)
         self.model.again = epoch

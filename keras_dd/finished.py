@@ -34,7 +34,8 @@ def job(run_dir, **changes):
             f"the data of the run in {str(run_dir)!r} were in {where!r}, seen from where it was started: that is no "
             "folder here, say where they are now with --data-dir"
         )
-    found = prepare(dataclasses.replace(settings, devices=Settings.devices, tensorboard=False, **changes))
+    here = {"devices": Settings.devices, "workers": 1, "tensorboard": False}  # nothing is trained
+    found = prepare(dataclasses.replace(settings, **here | changes))
     for name, mark in found.made_of.items():
         if mark != made_of[name]:
             raise UserError(f"this {name} is not that of the run in {str(run_dir)!r}: it was changed since")

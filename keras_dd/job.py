@@ -188,6 +188,8 @@ def _workers(job):
     s, cores = job.settings, devices.cores()
     if not job.parts or s.engine != "local" or s.deterministic or s.model not in MODELS or job.devices != ("CPU:0",):
         return 1
+    if not isinstance(job.dataset.train, data.Split):  # each worker would decode all images
+        return 1
     images = job.stages["subnets"].epochs * job.steps_per_epoch * s.batch_size * len(job.parts)
     return min(cores, len(job.parts)) if are_narrow(job.parts) and images >= WORKERS_PAY else 1
 
@@ -210,8 +212,7 @@ def _refuse_what_would_be_ignored(settings, model, dataset):
         )
     if (settings.workers or 1) > 1 and (settings.engine, settings.method) != ("local", "decomposition"):
         raise UserError(
-            f"workers {settings.workers} are for sub-networks with the engine local: leave it out, or say what a task "
-            "gets with cpus and gpus"
+            f"workers {settings.workers} are for training by decomposition with the engine local: leave it out"
         )
     for name in DECOMPOSITION_FIELDS:
         value = getattr(settings, name)
@@ -252,6 +253,11 @@ def _check_that_all_fits(settings, model, dataset, names):
         raise UserError(
             f"workers {settings.workers} share the cores of the CPU, and the devices are {', '.join(names)}: leave it "
             "out, or ask for devices CPU:0"
+        )
+    if (settings.workers or 1) > 1 and not isinstance(dataset.train, data.Split):
+        raise UserError(
+            f"workers {settings.workers} want images in memory, and those of {dataset.name!r} are decoded as they are "
+            "drawn: leave it out"
         )
     if settings.batch_size % len(names):
         fits = settings.batch_size // len(names) * len(names)

@@ -1,6 +1,6 @@
 """What a run would do and cost, in words."""
 
-from keras_dd import cost
+from keras_dd import cost, devices
 from keras_dd.graph import operations
 from keras_dd.job import prepare
 
@@ -53,7 +53,7 @@ def _place(job, k):
     if job.settings.engine != "local":
         return f"a task of {job.settings.engine}"
     if job.settings.workers > 1:
-        return f"one of {job.settings.workers} processes"
+        return f"one of {min(job.settings.workers, len(job.parts), devices.cores())} processes"
     return job.devices[(k - 1) % len(job.devices)]
 
 

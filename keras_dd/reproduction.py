@@ -44,7 +44,8 @@ def reproduce(name, scale, budget, seeds, run_dir, command, **common):
     seeds = seeds or (experiment.seeds if scale == "full" else min(experiment.seeds, 3))
     asked = {"experiment": name, "scale": scale, "budget": budget, "seeds": seeds} | common
     with campaign.folder(run_dir, asked, command) as folder:
-        full = {arm: Settings(**fields | common) for arm, fields in experiment.arms.items()}
+        # Times are planned, and shares measured, for all sub-networks in one process.
+        full = {arm: Settings(**{"workers": 1} | fields | common) for arm, fields in experiment.arms.items()}
         arms = {arm: dataclasses.replace(full[arm], **other) for arm, other in experiment.small.items()}
         arms = arms if scale == "small" else full
         started = time.perf_counter()

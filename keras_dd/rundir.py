@@ -132,8 +132,8 @@ def reopen(run_dir, asked):
         if not hasattr(settings, name):
             raise unknown("setting", name, dataclasses.asdict(settings))
         value = getattr(Settings(**{name: value}), name)
-        if name == "address":  # a cluster that was started again has another, and trains the same
-            settings = dataclasses.replace(settings, address=value)
+        if name in ("address", "workers"):  # a cluster that was started again has another, and trains the same
+            settings = dataclasses.replace(settings, **{name: value})
         elif value != getattr(settings, name):
             raise UserError(
                 f"{name} is {getattr(settings, name)!r} in {path}, not {value!r}: a run goes on as it began, so leave "

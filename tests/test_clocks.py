@@ -76,10 +76,28 @@ def test_tasks_of_a_cluster_were_measured_each_alone(clock, composed, finetune):
     }
     waited = report()["seconds"] | {"subnets": 55.0}  # 15 of them for machines
     run = report(environment={"devices": ["CPU:0"]}, seconds=waited, tasks=tasks)
+    run["settings"]["engine"] = "ray"
     assert handover(run, HISTORY, clock) == pytest.approx(composed)
     assert positions(run, HISTORY, clock)[-2:] == pytest.approx(finetune)
     ends = {"flops": (240e3, 480e3)}.get(clock, (20, 40))
     assert positions(run, HISTORY, clock)[:8] == pytest.approx([*ends[:1] * 4, *ends[1:] * 4])
+
+
+@pytest.mark.parametrize(
+    ("engine", "devices", "networks", "composed"),
+    [
+        ("ray", ["GPU:0"], 1, 41),
+        ("ray", ["GPU:0"], 2, 21),  # one alone has half of the work
+        ("ray", ["GPU:0", "GPU:1"], 2, 41),  # each had a device of its own
+        ("local", ["CPU:0"], 2, 11),  # workers: all four shared the cores of this machine
+    ],
+)
+def test_networks_that_shared_a_task(engine, devices, networks, composed):
+    tasks = {f"subnet {k}": {"devices": devices, "networks": networks} for k in (1, 2, 3, 4)}
+    run = report(tasks=tasks)
+    run["settings"]["engine"] = engine
+    assert handover(run, HISTORY, "unlinked")[0] == pytest.approx(composed)
+    assert handover(run, HISTORY, "one-device")[0] == 41  # the stage as it was waited for
 
 
 def test_parts_of_several_widths_count_each():

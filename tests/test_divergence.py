@@ -117,7 +117,7 @@ def test_networks_side_by_side_are_taken_apart_when_one_diverges(fit, capsys):
     assert train.Subnetworks(narrow).groups == [[0, 1]]
     before, fitted = fit("retry", parts=narrow), fit("retry", 1, parts=narrow)
     said = capsys.readouterr().out
-    assert said.count("subnets 1, 2 met numbers that are not finite: epoch 2 again, each of them apart") == 1
+    assert said.count("subnet 1, subnet 2 met numbers that are not finite: epoch 2 again, each of them apart") == 1
     assert [(each["network"], each["epoch"]) for each in fitted[1].divergences] == [("subnet 2", 2)]
     assert [row["epoch"] for row in rows(fitted[1], 1)] == [1, 2, 3, 4]
     for left_alone, row in zip(rows(before[1], 1), rows(fitted[1], 1), strict=True):  # but for rounding, as before

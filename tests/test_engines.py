@@ -170,7 +170,7 @@ def test_networks_share_a_task_where_there_is_no_place_for_each(prepared, stage,
     here, recorded = stage(prepared, None)
     cluster = Here(tmp_path / "there", places=1)
     there, told = stage(prepared, cluster)
-    assert [name for name, _, _ in cluster.given] == ["subnet 1, subnet 2"]
+    assert [name for name, _, _ in cluster.given] == ["subnet 1 to 2"]
     assert support.gap(here, there) < 1e-5
     support.assert_alike(recorded.rows, told.rows)
     assert told.tasks["subnet 1"] == told.tasks["subnet 2"] and told.tasks["subnet 2"]["networks"] == 2
@@ -234,6 +234,8 @@ def test_a_run_goes_on_at_another_address(tmp_path):
     rundir.create(settings, "a test", {"own": [], "model": "a", "dataset": "b"})
     found, _, _ = rundir.reopen(tmp_path, {"engine": "ray", "address": "10.0.0.2:6379"})
     assert found == dataclasses.replace(settings, address="10.0.0.2:6379")
+    found, _, _ = rundir.reopen(tmp_path, {"workers": 1})  # with less memory, say
+    assert found.workers == 1
     with pytest.raises(UserError, match="cpus is None in .*, not 2: a run goes on as it began"):
         rundir.reopen(tmp_path, {"cpus": 2})
 

@@ -11,8 +11,9 @@ import support
 from tensorflow.python.framework import config
 
 import keras_dd
-from keras_dd import devices, job, plan
+from keras_dd import data, devices, job, plan
 from keras_dd.config import WORKERS_PAY, Settings, UserError
+from keras_dd.engines import remote, workers
 
 SETTINGS = {"parts": 2, "overlap": 8, "epochs": 1, "workers": 2}
 CORES = min(2, devices.cores())
@@ -68,6 +69,28 @@ def test_one_is_killed_and_another_goes_on(fit):
     assert support.gap([*undisturbed.parts, undisturbed.model], [*killed.parts, killed.model]) == 0
 
 
+def test_a_run_that_was_stopped_goes_on_with_its_tasks(few, fit, tmp_path):
+    """Bit for bit, with the snapshots that its workers left when they were told to end."""
+    settings = {"subnet_epochs": 8, "deterministic": True}
+    try:
+        undisturbed = fit("undisturbed", **settings)
+
+        class Stopping(support.Killer):
+            def write(self, text):
+                if re.search(r"^subnet 1.*: Epoch 3/8", text):
+                    raise KeyboardInterrupt
+                return len(text)
+
+        with contextlib.redirect_stdout(Stopping()), pytest.raises(KeyboardInterrupt):
+            fit("stopped", **settings)
+        assert {path.name.partition("-")[0] for path in (tmp_path / "stopped" / "snapshots").iterdir()} >= {"subnet1"}
+        resumed = keras_dd.resume(str(tmp_path / "stopped"), support.network(width=32), few)
+    finally:
+        config.disable_op_determinism()
+    assert max(row["epoch"] for row in resumed.history) == 8
+    assert support.gap(undisturbed.parts, resumed.parts) == 0
+
+
 def test_none_is_left_when_a_run_ends_early(fit):
     def children():
         return CHILDREN.read_text().split()
@@ -115,8 +138,8 @@ def test_a_network_of_ones_own_stays_here(few):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "ray"}, "workers 2 are for sub-networks with the engine local: leave it out, or say what a task"),
-        ({"method": "conventional"}, "workers 2 are for sub-networks"),
+        ({"engine": "ray"}, "workers 2 are for training by decomposition with the engine local: leave it out"),
+        ({"method": "conventional"}, "workers 2 are for training by decomposition"),
         ({"workers": 0}, "workers is 0: it must be at least 1"),
     ],
 )
@@ -129,3 +152,49 @@ def test_the_plan_names_them():
     settings = Settings(workers=2)
     assert "on one of 2 processes" in plan.plan(settings)
     assert "on CPU:0" in plan.plan(dataclasses.replace(settings, workers=1))
+
+
+def test_images_that_are_not_in_memory(few):
+    stream = dataclasses.replace(few, train=data.Stream(None, few.train.labels, (32, 32, 1)))
+    settings = Settings(model="resnet8", dataset="few", subnet_epochs=9000)
+    assert job.prepare(settings, None, stream).settings.workers == 1
+    with pytest.raises(UserError, match="workers 2 want images in memory, and those of 'few digits' are decoded"):
+        job.prepare(dataclasses.replace(settings, workers=2), None, stream)
+
+
+# The processes themselves.
+
+
+def test_messages_come_in_their_order():
+    cluster = workers.Cluster(2)
+    cluster.begin(Path(), None)
+    for number in range(3):
+        cluster.heard.put(number)
+    cluster.ended([])
+    assert cluster.messages() == [0, 1, 2] and cluster.messages() == []
+
+
+def test_more_tasks_than_places_wait(tmp_path):
+    cluster = workers.Cluster(1)
+    cluster.begin(tmp_path, None)
+    handles = [cluster.submit({"name": "nonsense"}, False, None) for _ in range(2)]
+    while not all(handle.over.is_set() for handle in handles):
+        assert sum(handle.process is not None and handle.process.returncode is None for handle in handles) < 2
+    for handle in handles:  # what went wrong there is told here, with its traceback
+        with pytest.raises(KeyError) as failure:
+            cluster.result(handle)
+        assert "in the worker of nonsense:" in failure.value.__notes__[0] and "Traceback" in failure.value.__notes__[0]
+
+
+def test_one_that_ends_without_a_word(tmp_path):
+    cluster = workers.Cluster(1)
+    cluster.begin(tmp_path, Unpicklable())
+    handle = cluster.submit({"name": "nonsense"}, False, None)
+    assert handle.over.wait(60)
+    with pytest.raises(remote.Lost, match="process .* has ended"):
+        cluster.result(handle)
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise ValueError("not to be sent")

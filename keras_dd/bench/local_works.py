@@ -22,7 +22,7 @@ def in_workers(task):
     if tf.config.list_physical_devices("GPU") or count < 2:
         return None, {"left_out": "it is measured on several cores, and no GPU, only"}
     asks, works, stack = [], [], ExitStack()
-    atexit.register(stack.close)
+    atexit.register(stack.close)  # or they would end with this function
     for numbers in dealt(range(task.parts), count):
         variables = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(cores // count))
         asks.append(stack.enter_context(turns.worker(**variables)))

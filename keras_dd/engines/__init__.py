@@ -9,6 +9,7 @@ machine), `ray` and `slurm` are what a cluster needs for that.
 from contextlib import contextmanager
 from importlib import import_module
 
+from keras_dd import snapshot
 from keras_dd.engines import local, remote, workers
 
 
@@ -43,8 +44,15 @@ def ready(job, stage, recorder, run_dir, stop, cluster=None):
     Raises:
         UserError: snapshots of another run.
     """
-    if cluster is None and stage == "subnets" and job.settings.workers > 1:
-        cluster = workers.Cluster(job.settings.workers)
+    if cluster is None and stage == "subnets" and _in_workers(job, recorder, run_dir / snapshot.FOLDER):
+        cluster = workers.Cluster(min(job.settings.workers, len(job.parts)))
     if cluster is None or not job.stages[stage].epochs:  # no machine is needed where there is nothing to train
         return local.ready(job, stage, recorder, run_dir, stop)
     return remote.ready(job, stage, recorder, run_dir, cluster)
+
+
+def _in_workers(job, recorder, folder):
+    """Whether this stage has processes of its own: as it began, however many workers it may have now."""
+    if snapshot.files(folder, "subnets"):
+        return False
+    return job.settings.workers > 1 or bool(remote.begun(recorder.networks, folder))

@@ -62,7 +62,7 @@ class Cluster:
         self.nodes = nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.share, self.whole = shares(nodes, settings)
         some, all_ = ("{} CPUs and {} GPUs".format(*each) for each in (self.share, self.whole))
-        print(f"Nodes of the Ray cluster: {len(nodes)}; a sub-network gets {some}, the full network {all_}")
+        print(f"Nodes of the Ray cluster: {len(nodes)}; a task of sub-networks gets {some}, the full network {all_}")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self.queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         # A process for each task: it sets TensorFlow's threads, and leaves no memory of a GPU taken.

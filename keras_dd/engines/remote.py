@@ -1,6 +1,7 @@
 """A stage of training as tasks of a cluster: started, listened to, and started again where a worker was lost."""
 
 import itertools
+import re
 from typing import Protocol
 
 from keras_dd import rundir, snapshot
@@ -60,8 +61,10 @@ def ready(job, stage, recorder, run_dir, cluster):
     train at once there.  Nothing is half done here, so that a signal may end the stage at any time.
     """
     folder, mark = run_dir / snapshot.FOLDER, rundir.seal(run_dir)
-    groups = _begun(recorder.networks, folder) or dealt(recorder.networks, min(cluster.slots(), len(recorder.networks)))
-    groups = {", ".join(names): names for names in groups}
+    groups = begun(recorder.networks, folder)
+    rest = [name for name in recorder.networks if name not in itertools.chain(*groups)]
+    groups += dealt(rest, max(1, min(cluster.slots() - len(groups), len(rest)))) if rest else []
+    groups = {tasks.title(names): names for names in groups}
     found = {name: snapshot.find(folder, tasks.label(name), mark) for name in groups}
     known = {name: each[1] for name, each in found.items() if each}
     # What the recorder of a task knew: the first of the watchers of a snapshot.
@@ -78,7 +81,7 @@ def ready(job, stage, recorder, run_dir, cluster):
             print(f"{name}: on {content['host']} ({', '.join(content['devices'])}), process {content['process']}")
         else:
             states[name] = content
-            _gather(recorder, states)
+            _gather(recorder, [states[each] for each in groups if each in states])
 
     def trained(networks):
         are_parts = isinstance(networks, Decomposition)
@@ -108,18 +111,20 @@ def ready(job, stage, recorder, run_dir, cluster):
     return trained
 
 
-def _begun(networks, folder):
-    """The networks in the groups that an interrupted stage has left snapshots of, and the others alone; or None.
+def begun(networks, folder):
+    """The networks of the tasks that an interrupted stage has left snapshots of: lists of names.
 
     However many machines there are now, what was learnt is gone on with.
     """
-    names = {tasks.label(name): name for name in networks}
-    labels = {
-        path.name.rpartition("-")[0].split(",")[0]: path.name.rpartition("-")[0] for path in folder.glob("*.snapshot")
-    }
-    groups = [[names[each] for each in label.split(",")] for label in labels.values() if label.split(",")[0] in names]
-    begun = {name for group in groups for name in group}
-    return groups and groups + [[name] for name in networks if name not in begun]
+    found = {}
+    for path in folder.glob("*.snapshot"):
+        if named := re.fullmatch(r"(subnet|finetune|baseline)(\d*)(?:to(\d+))?", path.name.rpartition("-")[0]):
+            kind, first, last = named.groups()
+            numbers = range(int(first), int(last or first) + 1) if first else [""]
+            found[first] = [f"{kind} {number}".strip() for number in numbers]
+    return [
+        found[first] for first in sorted(found, key=lambda each: int(each or 0)) if set(found[first]) <= {*networks}
+    ]
 
 
 def dealt(items, count):
@@ -184,13 +189,12 @@ def run(cluster, given, folder, hear, whole):
     return results
 
 
-def _gather(recorder, states):
+def _gather(recorder, every):
     """What the recorders of all tasks know, as one.
 
     The clock of the stage goes on here while they train, wait for a machine and start; only the evaluations of the task
     that trains longest are no part of it.
     """
-    every = list(states.values())
     place = {name: number for number, name in enumerate(recorder.networks)}
     rows = (row for state in every for row in state["rows"])
     recorder.rows = sorted(rows, key=lambda row: (row["epoch"], place[row["stage"]]))

@@ -2,7 +2,7 @@
 
 A task is a dictionary of numbers, text and arrays: no object of Keras, so that it can go to any machine that has this
 package.  The images are not in it: each process reads them where the settings say, and makes sure that they are those
-of the run; only a data set that was handed over as an object travels.
+of the run.  Only a data set that was handed over as an object travels, and to workers of this machine one in memory.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def task(job, stage, networks, boxes, mark):
         mark: of the run, which snapshots carry.
     """
     return {
-        "name": ", ".join(networks),
+        "name": title(list(networks)),
         "stage": stage,
         "settings": _from_anywhere(dataclasses.asdict(job.settings)),
         "networks": {name: packed(network) for name, network in networks.items()},
@@ -103,7 +103,7 @@ def unpacked(given):
     return network
 
 
-def work(given, data, cpus, gpus, folder, send, taken=None):
+def work(given, data, cpus, gpus, folder, send, taken=None, stop=None):
     """Do a task, in a process that has done nothing with TensorFlow before.
 
     Args:
@@ -115,13 +115,14 @@ def work(given, data, cpus, gpus, folder, send, taken=None):
         send: `send(kind, content)` tells the process that started the task: "begun" with facts, "said" with a line,
             and "state" with what the recorder knows, when an epoch ends.
         taken: of `snapshot.Snapshots`.
+        stop: a `signals.Stop` that this process is in, if it is.
 
     Returns:
         {"weights", a list a network, "state"} of what was trained; or, in place of a `UserError`, its message.
     """
     try:
         with contextlib.redirect_stdout(Lines(send)):
-            return _work(given, data, cpus, gpus, Path(folder), send, taken)
+            return _work(given, data, cpus, gpus, Path(folder), send, taken, stop)
     except UserError as mistake:
         return str(mistake)
 
@@ -131,16 +132,21 @@ def sharing(names, batch_size):
     return names[: max(count for count in range(1, len(names) + 1) if batch_size % count == 0)]
 
 
+def title(names):
+    """The name of a task of some networks, which follow one another: "subnet 1", or "subnet 1 to 4"."""
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1].rpartition(' ')[2]}"
+
+
 def label(name):
-    """The name of a task in names of files: "subnet1,subnet2"."""
+    """The name of a task in names of files: "subnet1to4"."""
     return name.replace(" ", "")
 
 
-def learned(job, given, folder, send=lambda kind, content: None, taken=None):
+def learned(job, given, folder, send=lambda kind, content: None, taken=None, stop=None):
     """What `work` returns, of a task whose job is known here."""
     recorder, name = Recorder(list(given["networks"]), job.evaluated_on), label(given["name"])
     telling = [Teller(recorder, send)]
-    trained = trainer(job, given["stage"], name, recorder, Stop(), folder, given["mark"], telling, taken)
+    trained = trainer(job, given["stage"], name, recorder, stop or Stop(), folder, given["mark"], telling, taken)
     networks = tuple(map(unpacked, given["networks"].values()))
     if given["boxes"]:
         networks = trained(Decomposition(networks, tuple(Box(*box) for box in given["boxes"])))
@@ -149,7 +155,7 @@ def learned(job, given, folder, send=lambda kind, content: None, taken=None):
     return {"weights": [network.get_weights() for network in networks], "state": recorder.state()[0]}
 
 
-def _work(given, data, cpus, gpus, folder, send, taken):
+def _work(given, data, cpus, gpus, folder, send, taken, stop):
     if cpus:
         tf.config.threading.set_intra_op_parallelism_threads(cpus)
         tf.config.threading.set_inter_op_parallelism_threads(cpus)
@@ -163,7 +169,7 @@ def _work(given, data, cpus, gpus, folder, send, taken):
             "machines the same files"
         )
     send("begun", {"host": platform.node(), "process": os.getpid(), "devices": list(names)})
-    return learned(job, given, folder, send, taken)
+    return learned(job, given, folder, send, taken, stop)
 
 
 def _from_anywhere(settings):
