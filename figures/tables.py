@@ -106,7 +106,6 @@ MACHINES = {
     "bench-amx": "D",
     "bench-amx-bfloat16": "D",
     "bench-amx-width8": "D",
-    "bench-amx-width8-bfloat16": "D",
     "bench": "C",
     "bench-bfloat16": "C",
     "bench-width8": "C",
@@ -135,7 +134,7 @@ def older_machine():
 
 def narrow():
     """The same, of sub-networks twice as wide."""
-    return _measured("bench-amx-width8", "bench-amx-width8-bfloat16", "bench-width8", "bench-width8-bfloat16")
+    return _measured("bench-amx-width8", "bench-width8", "bench-width8-bfloat16")
 
 
 def profile():

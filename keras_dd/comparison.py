@@ -163,8 +163,12 @@ def plan(settings, baselines, seeds, budget, search, also=(), clock="one-device"
 
 def _expected(arms, measured):
     """`expected(settings)`, the seconds of a run of one of the arms."""
-    rates = {campaign.kind(settings): rates_of(measured, arm) for arm, settings in arms.items()}
-    return lambda settings: timing.run_seconds(rates[campaign.kind(settings)], settings)
+
+    def kind(settings):
+        return campaign.kind(dataclasses.replace(settings, train_images=None))  # a search has fewer
+
+    rates = {kind(settings): rates_of(measured, arm) for arm, settings in arms.items()}
+    return lambda settings: timing.run_seconds(rates[kind(settings)], settings)
 
 
 def curves_of(results, arms, measured):
