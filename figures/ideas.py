@@ -128,7 +128,7 @@ def _brought(campaign, name):
 
 @dataclass(frozen=True)
 class Outcome:
-    """An idea, or decomposition as it is in a case: means over seeds, in epochs of the full network.
+    """An idea: means over seeds, in epochs of the full network.
 
     `worth` is what a baseline that ends with the same accuracy is trained longer than the fine-tuning; `price` and
     `price_no_link` are what the sub-networks, and what else the idea does, take on one device and on K without a link.
@@ -210,49 +210,29 @@ def trials():
     return "\n".join(lines)
 
 
-def scales():
-    """One row a case: what decomposition as it is was worth there, and what it cost."""
-    lines = [
-        "| case | start, % | end, % | baseline of as many epochs, % | worth, epochs | price, one device | no link "
-        "| gain, one device | no link | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for case in CASES:
-        baseline, outcomes = _outcomes(case)
-        if not outcomes:
-            continue
-        one = outcomes["as it is"]
-        cells = [f"`{case}`", *(spread([row[key] for row in one.rows]) for key in ("start", "accuracy"))]
-        cells += [spread(baseline[CASES[case][1]]), f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}"]
-        cells += [f"{one.worth - one.price:+.2f}", f"{one.worth - one.price_no_link:+.2f}", str(len(one.rows))]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def draw(path):
-    """Worth against price: ideas on the left, scales on the right; above the diagonal there is a gain."""
-    figure = Figure(figsize=(11, 5), dpi=160, layout="constrained")
-    panels = {
-        "ideas, width 32": _outcomes("w32")[1],
-        "as it is, at other scales": {case: found["as it is"] for case in CASES if (found := _outcomes(case)[1])},
-    }
-    for axes, (title, outcomes) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for name, one in outcomes.items():
-            colour = COLOURS[0] if name in ("as it is", "w32") else "#777777"
-            axes.plot([one.price_no_link, one.price], [one.worth] * 2, color=colour, linewidth=0.7)
-            axes.plot(one.price, one.worth, "o", color=colour, markersize=5)
-            axes.plot(one.price_no_link, one.worth, "o", color=colour, markersize=5, markerfacecolor="white")
-            beside = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(name, (one.price, one.worth), color=colour, **beside)
-        end = 1.15 * max(one.price for one in outcomes.values())
-        axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)
-        axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network", xlim=(0, end))
-        axes.set_title(f"{title}; hollow: K devices without a link; above the line is a gain", loc="left", fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
+    """Worth against price; above the diagonal there is a gain."""
+    figure = Figure(figsize=(10, 6), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    _, outcomes = _outcomes("w32")
+    for name, one in outcomes.items():
+        style = {"color": COLOURS[0] if name == "as it is" else "#777777", "markersize": 6}
+        axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
+        axes.plot(one.price, one.worth, "o", **style)
+        axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)
+        beside = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
+        axes.annotate(name, (one.price, one.worth), **beside)
+    end, worths = 1.15 * max(one.price for one in outcomes.values()), [one.worth for one in outcomes.values()]
+    axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)
+    axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network")
+    axes.set(xlim=(-0.05, end), ylim=(min(worths) - 0.2, max(worths) + 0.3))
+    title = "what ideas are worth, and cost: full points on one device, hollow ones on K devices without a link"
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, format="png")
 
 
-TABLES = (starts, epochs, ideas, trials, scales)
+TABLES = (starts, epochs, ideas, trials)
 
 if __name__ == "__main__":
     draw(TRIALS.with_suffix(".png"))

@@ -104,6 +104,7 @@ def commands():
 # {file: machine of docs/performance.md}, of two cores each.
 MACHINES = {
     "bench-amx": "D",
+    "bench-amx-full": "D",
     "bench-amx-bfloat16": "D",
     "bench-amx-width8": "D",
     "bench": "C",
@@ -119,7 +120,7 @@ MACHINES = {
 
 def bench():
     """One row a committed measurement."""
-    return _measured("bench-amx", "bench-amx-bfloat16")
+    return _measured("bench-amx", "bench-amx-full", "bench-amx-bfloat16")
 
 
 def epyc():

@@ -174,6 +174,9 @@ def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
         main(["compare", "--budget", "40min", "--clock", "unlinked", "--search", "none", "--dry-run"])
     # A sub-network alone takes half of what all of them take: twice as many epochs, which take longer here.
     assert "decomposed: 8 epochs of subnets + 6 epochs of full, 50 min of training" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:  # the runs of the search have fewer images than that
+        main(["compare", "--epochs", "8", "--train-images", "20000", "--search", "0.01", "--dry-run"])
+    assert not end.value.code and "  search-tuned-0.01 " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
