@@ -220,7 +220,7 @@ def draw(path):
         axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
         axes.plot(one.price, one.worth, "o", **style)
         axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)
-        beside = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
+        beside = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
         axes.annotate(name, (one.price, one.worth), **beside)
     end, worths = 1.15 * max(one.price for one in outcomes.values()), [one.worth for one in outcomes.values()]
     axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)

@@ -31,7 +31,7 @@ def cifar(monkeypatch):
 
 
 def test_the_paper_on_cifar(cifar):
-    text = plan.plan(Settings(dataset="cifar10", model="resnet20", width=16, recipe="paper"))
+    text = plan.plan(Settings(dataset="cifar10", model="resnet20", width=16, recipe="paper", workers=1))
     assert "cifar10: 50,000 training images 32x32x3, 10 classes, accuracy on 10,000 test images" in text
     # He et al.'s 0.27 M, and 2,752 for projections and their batch norm; moving statistics count too.
     [full] = re.findall(r"resnet20: ([\d,]+) parameters, ([\d.]+) M MACs", text)
@@ -70,7 +70,7 @@ def test_conventional_training(cifar):
 
 
 def test_eight_parts(cifar):
-    text = plan.plan(Settings(dataset="cifar10", model="resnet8", width=16, parts=8, grid=(2, 4), epochs=3))
+    text = plan.plan(Settings(dataset="cifar10", model="resnet8", width=16, parts=8, grid=(2, 4), epochs=3, workers=1))
     assert text.count("on CPU:0") == 8
     assert "  3 epochs x" in text
 
