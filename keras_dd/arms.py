@@ -7,8 +7,8 @@ import re
 
 from keras_dd import campaign, timing
 from keras_dd.config import BASELINES, Settings, UserError, unknown
-from keras_dd.job import DECOMPOSITION_FIELDS, STAGE_FIELDS
 from keras_dd.recipes import RECIPES
+from keras_dd.refusals import DECOMPOSITION_FIELDS, STAGE_FIELDS
 
 # Of the time of a run by decomposition; not tuned here.
 SUBNET_SHARE = 0.25

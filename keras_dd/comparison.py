@@ -58,7 +58,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     asked |= {"also": [[name, changed] for name, changed in also.items()] or None}
     asked |= {"clock": None if clock == "one-device" else clock}
-    settings = dataclasses.replace(settings, workers=1)
+    settings = dataclasses.replace(settings, workers=1)  # as they are measured for the plan
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines, also))
         arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also, clock))

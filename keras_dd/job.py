@@ -2,14 +2,13 @@
 
 import dataclasses
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from keras_dd import data, devices, scalars
+from keras_dd import data, devices, refusals, scalars
 from keras_dd.boxes import grid_of, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
@@ -20,28 +19,14 @@ from keras_dd.config import (
     WORKERS_PAY,
     Settings,
     UserError,
-    shown,
-    unknown,
 )
 from keras_dd.decomposition import Decomposition, decompose
-from keras_dd.graph import image_of, operations
+from keras_dd.graph import operations
 from keras_dd.models import MODELS
 from keras_dd.recipes import RECIPES
+from keras_dd.refusals import KINDS, STAGE_FIELDS
 from keras_dd.stacking import are_narrow
 from keras_dd.userfiles import load_model
-
-# Settings that say how a model or a data set asked for by name is made.
-MODEL_FIELDS = ("width", "shortcut", "block", "dtype")
-# Of these, those that not every network has, and the networks that have them.
-KINDS = {"shortcut": "resnets", "block": "fastresnets"}
-DATASET_FIELDS = ("data_dir", "split", "image_size", "skip_bad_images", "validation_split")
-# Those of every stage of training, whatever the recipe has for each of them.
-STAGE_FIELDS = ("optimizer", "schedule", "weight_decay", "bias_rate", "lookahead", "label_smoothing", "boxes")
-# Those that say how a network is trained by decomposition.
-DECOMPOSITION_FIELDS = ("grid", "parts", "overlap", "boxes", "off_diagonal", "head_scale", "reestimate")
-DECOMPOSITION_FIELDS += ("subnet_epochs", "subnet_learning_rate")
-# Those that say what a task gets of a cluster, and where that is.
-CLUSTER_FIELDS = ("address", "cpus", "gpus")
 
 
 @dataclass(frozen=True)
@@ -129,13 +114,13 @@ def prepare(settings, model=None, dataset=None):
     seed(settings)
     if model is None and settings.model.endswith(".keras"):
         model = load_model(settings.model)
-    _refuse_what_would_be_ignored(settings, model, dataset)
-    own_data, dataset = dataset is not None, images(settings, dataset)
-    settings = _resolved(settings, named=model is None)
+    refusals.what_would_be_ignored(settings, model, dataset)
+    own_data, dataset, named = dataset is not None, images(settings, dataset), model is None
+    settings = _resolved(settings, named)
     if settings.dtype == "auto":
         settings = dataclasses.replace(settings, dtype=devices.fastest_dtype(names))
     model = model or _build(settings, dataset)
-    _check_that_all_fits(settings, model, dataset, names)
+    refusals.what_does_not_fit(settings, model, dataset, names)
     parts = None
     if settings.method == "decomposition":
         parts = decompose(model, settings.parts, settings.overlap, settings.grid)
@@ -146,7 +131,7 @@ def prepare(settings, model=None, dataset=None):
         )
     job = Job(settings, dataset, model, parts, names, own_data)
     if settings.workers is None:
-        job = dataclasses.replace(job, settings=dataclasses.replace(settings, workers=_workers(job)))
+        job = dataclasses.replace(job, settings=dataclasses.replace(settings, workers=_workers(job, named)))
     job.batches(0)  # refuses here, before anything is written, a batch size or a crop that does not fit
     return job
 
@@ -179,92 +164,19 @@ def _fewer(dataset, settings):
     return dataclasses.replace(dataset, train=some)
 
 
-def _workers(job):
+def _workers(job, named):
     """How many processes train the sub-networks; 1: this one.
 
     `keras-dd bench` measures what more bring to narrow networks.  The layers of an own network may be unknown there,
     and results that are to be the same to the last bit are not to hang on the number of cores.
     """
     s, cores = job.settings, devices.cores()
-    if not job.parts or s.engine != "local" or s.deterministic or s.model not in MODELS or job.devices != ("CPU:0",):
+    if not (job.parts and named) or s.engine != "local" or s.deterministic or job.devices != ("CPU:0",):
         return 1
     if not isinstance(job.dataset.train, data.Split):  # each worker would decode all images
         return 1
     images = job.stages["subnets"].epochs * job.steps_per_epoch * s.batch_size * len(job.parts)
     return min(cores, len(job.parts)) if are_narrow(job.parts) and images >= WORKERS_PAY else 1
-
-
-def _refuse_what_would_be_ignored(settings, model, dataset):
-    if model is None and settings.model not in MODELS:
-        raise unknown("model", settings.model, MODELS)
-    for name in KINDS.keys() - _options(settings.model) if model is None else ():
-        value = getattr(settings, name)
-        if value != getattr(Settings, name):
-            raise UserError(f"{name} {value!r} is for {KINDS[name]}, and {settings.model!r} has none: leave it out")
-    for name in CLUSTER_FIELDS:
-        value = getattr(settings, name)
-        if settings.engine == "local" and value is not None:
-            raise UserError(f"{name} {shown(value)} is for the engines ray and slurm: leave it out, or choose one")
-    if settings.engine != "local" and settings.devices != "auto":
-        raise UserError(
-            f"devices {settings.devices!r} is for the engine local: with {settings.engine}, say what each task gets, "
-            "with cpus and gpus"
-        )
-    if (settings.workers or 1) > 1 and (settings.engine, settings.method) != ("local", "decomposition"):
-        raise UserError(
-            f"workers {settings.workers} are for training by decomposition with the engine local: leave it out"
-        )
-    for name in DECOMPOSITION_FIELDS:
-        value = getattr(settings, name)
-        if settings.method == "conventional" and value != getattr(Settings, name):
-            raise UserError(
-                f"{name} {shown(value)} is for training by decomposition: leave it out, or choose that method"
-            )
-    for given, what, fields in (model, "model", MODEL_FIELDS), (dataset, "dataset", DATASET_FIELDS):
-        for name in fields:
-            if given is not None and getattr(settings, name) != getattr(Settings, name):
-                raise UserError(
-                    f"{name} is for a {what} that is asked for by name: yours is built already, leave it out"
-                )
-
-
-def _check_that_all_fits(settings, model, dataset, names):
-    if tuple(image_of(model).shape[1:]) != dataset.image_shape:
-        raise UserError(
-            f"model {model.name!r} takes images {tuple(image_of(model).shape[1:])} but those of {dataset.name!r} are "
-            f"{dataset.image_shape}: build it for them"
-        )
-    shapes = [tuple(output.shape[1:]) for output in model.outputs]
-    if shapes != [(len(dataset.classes),)]:
-        raise UserError(
-            f"model {model.name!r} gives {', '.join(map(str, shapes))} but {dataset.name!r} has "
-            f"{len(dataset.classes)} classes: end it in one score a class"
-        )
-    if settings.views > 1 and not settings.flip:
-        raise UserError(
-            f"views is {settings.views}: that mirrors test images, and the network is trained on none that are: leave "
-            "it out, or train with flip"
-        )
-    for name, idle, needed in ("alternate", False, "flip"), ("padding", "black", "crop"):
-        value = getattr(settings, name)
-        if value != idle and not getattr(settings, needed):
-            raise UserError(f"{name} {value} changes nothing without {needed}: leave it out, or set {needed} too")
-    if (settings.workers or 1) > 1 and names != ("CPU:0",):
-        raise UserError(
-            f"workers {settings.workers} share the cores of the CPU, and the devices are {', '.join(names)}: leave it "
-            "out, or ask for devices CPU:0"
-        )
-    if (settings.workers or 1) > 1 and not isinstance(dataset.train, data.Split):
-        raise UserError(
-            f"workers {settings.workers} want images in memory, and those of {dataset.name!r} are decoded as they are "
-            "drawn: leave it out"
-        )
-    if settings.batch_size % len(names):
-        fits = settings.batch_size // len(names) * len(names)
-        raise UserError(
-            f"batch_size {settings.batch_size} cannot be shared equally by {len(names)} devices: "
-            f"try {' or '.join(str(size) for size in (fits, fits + len(names)) if size)}"
-        )
 
 
 def _resolved(settings, named):
@@ -303,18 +215,13 @@ def _stage(stage, settings, epochs, learning_rate):
     return dataclasses.replace(stage.lasting(epochs), learning_rate=learning_rate, **asked)
 
 
-def _options(model):
-    """The arguments of a named network's builder."""
-    return inspect.signature(MODELS[model]).parameters.keys()
-
-
 def _mark(*parts):
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def arguments(settings, dataset):
     """{name: value} that the builder of the network that `settings` name is called with."""
-    options = {name: getattr(settings, name) for name in KINDS.keys() & _options(settings.model)}
+    options = {name: getattr(settings, name) for name in KINDS.keys() & refusals.options(settings.model)}
     if RECIPES[settings.recipe].standardize:
         options["moments"] = data.moments(dataset.train)
     shape = {"width": settings.width, "classes": len(dataset.classes), "image_shape": dataset.image_shape}
@@ -323,7 +230,8 @@ def arguments(settings, dataset):
 
 def _build(settings, dataset):
     options = arguments(settings, dataset)
-    if "whitening" in _options(settings.model):  # a weight of the network, and no argument that a card could hold
+    # A weight of the network, and no argument that a card could hold.
+    if "whitening" in refusals.options(settings.model):
         options["whitening"] = data.whitening(dataset.train, options.get("moments"))
     with devices.computing_in(settings.dtype):
         return MODELS[settings.model](**options)

@@ -68,7 +68,8 @@ def _trained(network, settings, image_shape, classes):
 
     from keras_dd import data, train
     from keras_dd.decomposition import Decomposition
-    from keras_dd.job import DATASET_FIELDS, prepare
+    from keras_dd.job import prepare
+    from keras_dd.refusals import DATASET_FIELDS
 
     count = max(classes, settings.batch_size or RECIPES[settings.recipe].batch_size, 512)
     labels = np.arange(count, dtype=np.int32) % classes

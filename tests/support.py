@@ -103,14 +103,14 @@ def assert_alike(first, second):
 
 
 class Killer(io.StringIO):
-    """A stdout that kills the worker of the first sub-network when its second epoch begins."""
+    """A stdout that kills the worker of the first sub-network, and of those beside it, when its second epoch begins."""
 
     killed = None
 
     def write(self, text):
         super().write(text)
-        begun = re.search(r"^subnet 1: on .*, process (\d+)$", self.getvalue(), re.MULTILINE)
-        if begun and not self.killed and "subnet 1: Epoch 2/" in self.getvalue():
-            self.killed = int(begun[1])
+        begun = re.search(r"^(subnet 1( to \d)?): on .*, process (\d+)$", self.getvalue(), re.MULTILINE)
+        if begun and not self.killed and f"{begun[1]}: Epoch 2/" in self.getvalue():
+            self.killed = int(begun[3])
             os.kill(self.killed, signal.SIGKILL)
         return len(text)
