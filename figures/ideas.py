@@ -1,6 +1,6 @@
 """What was tried to get ahead of a tuned baseline: `python figures/ideas.py` writes the tables of docs/ideas.md.
 
-And the picture beside them, figures/trials.png, from the trials of `figures/trials.py`.
+And the pictures beside them, figures/trials.png and scales.png, from the trials of `figures/trials.py`.
 """
 
 import csv
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from tables import FIGURES, filled, spread
-from trial_ideas import BASELINES, CASES
+from trial_ideas import BASELINES, CASES, SCALED
 from trial_ideas import IDEAS as TRIED
 
 from keras_dd import verdict
@@ -210,6 +210,57 @@ def trials():
     return "\n".join(lines)
 
 
+def scales():
+    """What decomposition is worth, and costs, at each scale, and how much sooner its accuracy is there for it."""
+    lines = [
+        "| scale | tried | the baseline, % | end, % | worth, epochs | price, one device | no link "
+        "| as fast, one device | no link | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case, (_, tuned) in CASES.items():
+        baseline, outcomes = _outcomes(case)
+        for idea in (idea for idea in SCALED if idea in outcomes):
+            one = outcomes[idea]
+            cells = [f"`{case}`", f"`{idea}`", spread(baseline[tuned]), spread([row["accuracy"] for row in one.rows])]
+            cells += [f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}"]
+            cells += [f"{(tuned + one.worth) / (tuned + price):.2f}x" for price in (one.price, one.price_no_link)]
+            lines.append("| " + " | ".join([*cells, str(len(one.rows))]) + " |")
+    return "\n".join(lines)
+
+
+# What grows from left to right in a panel of the picture of scales: {its name: {its value: case}}.
+TRENDS = {
+    "width of the full network": {16: "w16", 32: "w32", 64: "w64"},
+    "sub-networks": {2: "2 parts", 4: "w32", 8: "8 parts"},
+    "training images": {10_000: "10,000 images", 20_000: "w32", 40_000: "40,000 images"},
+    "epochs of fine-tuning": {1: "1 epoch", 3: "w32", 6: "6 epochs"},
+}
+
+
+def draw_scales(path, idea="overlap 0"):
+    """Worth and price of boxes without overlap, against width, parts, images and length."""
+    figure = Figure(figsize=(10, 3.4), dpi=160, layout="constrained")
+    panels = figure.subplots(1, len(TRENDS), sharey=True)
+    for axes, (what, cases) in zip(panels, TRENDS.items(), strict=True):
+        found = {value: outcomes[idea] for value, case in cases.items() if idea in (outcomes := _outcomes(case)[1])}
+        lines = {
+            "worth": ([one.worth for one in found.values()], "o-", COLOURS[0]),
+            "price on one device": ([one.price for one in found.values()], "s--", COLOURS[3]),
+            "price without a link": ([one.price_no_link for one in found.values()], "^:", COLOURS[2]),
+        }
+        for name, (values, style, colour) in lines.items():
+            axes.plot(list(found), values, style, color=colour, label=name, linewidth=1.2, markersize=5)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(list(found), [f"{value:,}" for value in found])
+        axes.minorticks_off()
+        axes.set(xlabel=what)
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set(ylabel="epochs of the full network")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, format="png")
+
+
 def draw(path):
     """Worth against price; above the diagonal there is a gain."""
     figure = Figure(figsize=(10, 6), dpi=160, layout="constrained")
@@ -232,8 +283,9 @@ def draw(path):
     figure.savefig(path, format="png")
 
 
-TABLES = (starts, epochs, ideas, trials)
+TABLES = (starts, epochs, ideas, trials, scales)
 
 if __name__ == "__main__":
     draw(TRIALS.with_suffix(".png"))
+    draw_scales(FIGURES / "scales.png")
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

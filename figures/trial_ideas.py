@@ -212,6 +212,7 @@ IDEAS = {
     "1/2 epoch": sees("half an epoch of sub-networks", "a quarter of the price", epochs=1, share=0.5),
     "1/2 epoch, overlap 0": sees("the same, without overlap", "the least price", epochs=1, share=0.5, overlap=0),
     "1 epoch": sees("one epoch of sub-networks", "half the price, a worse start", epochs=1),
+    "1 epoch, overlap 0": sees("the same, without overlap", "a third of the price", epochs=1, overlap=0),
     "4 epochs": sees("four epochs of sub-networks", "twice the price, a better start", epochs=4),
     "8 epochs": sees("eight epochs of sub-networks", "four times the price, a better start yet", epochs=8),
     "overlap 0": sees("boxes that do not overlap", "0.64 of the price, a worse start", overlap=0),
@@ -231,7 +232,7 @@ IDEAS = {
 }  # fmt: skip
 # {name: epochs beyond those of fine-tuning}.
 BASELINES = {"baseline, -1 epoch": -1, "baseline": 0, "baseline, +1 epoch": 1, "baseline, +2 epochs": 2}
-# What "as it is" is worth at other scales: {name: (settings that differ, epochs of fine-tuning)}.
+# Other scales: {name: (settings that differ, epochs of fine-tuning)}, and what is tried there.
 CASES = {
     "w32": ({}, 3),
     "1 epoch": ({}, 1),
@@ -244,4 +245,5 @@ CASES = {
     "40,000 images": ({"train_images": 40_000}, 3),
     "cifar100": ({"dataset": "cifar100"}, 3),
 }
+SCALED = ["as it is", "overlap 0", "1 epoch, overlap 0"]
 NAMES = [*BASELINES, *IDEAS]

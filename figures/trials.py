@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import keras
-from trial_ideas import BASELINES, CASES, IDEAS, NAMES
+from trial_ideas import BASELINES, CASES, IDEAS, NAMES, SCALED
 
 from keras_dd import decompose, rundir, train
 from keras_dd.batchnorm import reestimate
@@ -189,7 +189,7 @@ def main():
     command = " ".join(["python", "figures/trials.py", *sys.argv[1:]])
     found = json.loads(asked.output.read_text(encoding="utf-8")) if asked.output.exists() else {"rows": [], "made": []}
     there = {(row["case"], row["idea"], row["seed"]) for row in found["rows"]}
-    names = asked.only or (NAMES if asked.case == "w32" else ["as it is", *BASELINES])
+    names = asked.only or (NAMES if asked.case == "w32" else [*BASELINES, *SCALED])
     found["made"].append({"command": command, **rundir.environment()})
     for seed in range(asked.seeds):
         missing = [name for name in names if (asked.case, name, seed) not in there]

@@ -4,6 +4,8 @@ A convolution's inner loop takes 16 channels at once, whether there are as many 
 has its price.  So narrow networks train faster side by side: their channels in one tensor, network after network, and
 their kernels in one kernel that is zero between them.  The zeros keep the networks apart: each has the numbers, the
 gradients and the statistics that it has alone.  Only what is not finite passes, for 0 * inf is not 0.
+
+Zeros are multiplied like all others.  So a convolution that has enough channels by itself keeps its own kernel.
 """
 
 import tensorflow as tf
@@ -13,6 +15,7 @@ from keras_dd.fused import FusedBatchNormalization, FusedGelu, batch_norm
 from keras_dd.graph import operations, replay
 
 LANES = 16  # of AVX-512 in float32; a convolution that has fewer channels fills up with zeros
+HALVES = 32  # the same in half precision
 
 
 def sizes_of_groups(subnets):
@@ -109,7 +112,10 @@ def _all(twins, name, join=tf.stack, axis=0):
 
 
 def _conv(twins, x):
-    layer, kernels = twins[0], _all(twins, "kernel", axis=2)
+    layer = twins[0]
+    if layer.kernel.shape[2] >= (LANES if layer.compute_dtype == "float32" else HALVES):
+        return _network_by_network(twins, x)
+    kernels = _all(twins, "kernel", axis=2)
     height, width, count, rows, columns = kernels.shape
     diagonal = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
     kernel = tf.reshape(diagonal, (height, width, count * rows, count * columns))
