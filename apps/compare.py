@@ -86,6 +86,12 @@ SECTIONS = {
             default="one-device",
             help="On which all runs end together: here, or on K devices with a link or without; or FLOPs.",
         ),
+        click.Option(
+            ["--shorter"],
+            default=0,
+            metavar="N",
+            help="Tuned baselines of an epoch less each, N of them: where ours ends between two, it is compared there.",
+        ),
         click.Option(["--run-dir"], type=FOLDER, default="runs/compare", metavar="DIR", help="[default: runs/compare]"),
         click.Option(["--dry-run"], is_flag=True, help="Print the runs and how long they take."),
     ],
@@ -106,6 +112,7 @@ Examples:
   keras-dd compare --baseline tuned --seeds 5 --epochs 8 --subnet-epochs 4
   keras-dd compare --search 2e-3,5e-3 --budget 30min --run-dir runs/half-hours
   keras-dd compare --clock unlinked --baseline tuned
+  keras-dd compare --baseline tuned --epochs 4 --shorter 1
   keras-dd compare --also overlap=0 --also off-diagonal=noise:0.3,head-scale=2
 """
 
@@ -114,7 +121,7 @@ Examples:
     cls=Sectioned, sections=SECTIONS, epilog=EPILOG, short_help="Compare decomposition with conventional training."
 )
 @click.pass_context
-def compare(context, baselines, seeds, budget, epochs, search, also, clock, run_dir, dry_run, **chosen):
+def compare(context, baselines, seeds, budget, epochs, search, also, clock, shorter, run_dir, dry_run, **chosen):
     """Train by decomposition and conventionally, seed by seed, and compare.
 
     All runs get the same time on this machine, or on another clock.  Learning
@@ -131,9 +138,9 @@ def compare(context, baselines, seeds, budget, epochs, search, also, clock, run_
         from keras_dd import comparison, comparison_report, report
 
     if dry_run:
-        click.echo(comparison.plan(settings, baselines, seeds, budget, search, also, clock))
+        click.echo(comparison.plan(settings, baselines, seeds, budget, search, also, clock, shorter))
         return
-    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj, also, clock)
+    found = comparison.compare(settings, baselines, seeds, budget, search, run_dir, context.obj, also, clock, shorter)
 
     import rich
 

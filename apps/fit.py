@@ -52,7 +52,7 @@ SECTIONS = {
     "Decomposition": [
         setting("parts", "How many sub-networks.", metavar="K"),
         setting("grid", "Rows and columns of boxes.", unset="near square", type=Grid(), metavar="RxC"),
-        setting("overlap", "Pixels that boxes share.", unset="the model's", type=int, metavar="PX"),
+        setting("overlap", "Pixels that boxes share.", unset="the recipe's", type=int, metavar="PX"),
         setting("boxes", "fixed, or random in each step.", among=BOXES, metavar="KIND", **RECIPE | {"type": str}),
         setting(
             "off_diagonal",

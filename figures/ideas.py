@@ -6,6 +6,7 @@ And the pictures beside them, figures/trials.png and scales.png, from the trials
 import csv
 import json
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -18,7 +19,12 @@ from keras_dd.curves import COLOURS
 
 PAGE = FIGURES.parent / "docs" / "ideas.md"
 TRIALS = FIGURES / "trials.json"
-SUBNET_EPOCHS = 2  # of decomposition as it is in the trials
+PLAIN, SUBNET_EPOCHS = "as it is", 2  # decomposition as it is in the trials
+# The machines of docs/performance.md.
+PROCESSORS = {
+    "Intel(R) Xeon(R) Processor (avx2 avx512f avx512_vnni avx512_bf16 amx_bf16)": "D",
+    "AMD EPYC (avx2 avx512f avx512_vnni avx512_bf16)": "C",
+}
 
 
 def starts():
@@ -128,10 +134,11 @@ def _brought(campaign, name):
 
 @dataclass(frozen=True)
 class Outcome:
-    """An idea: means over seeds, in epochs of the full network.
+    """An idea: means over runs, in epochs of the full network.
 
     `worth` is what a baseline that ends with the same accuracy is trained longer than the fine-tuning; `price` and
-    `price_no_link` are what the sub-networks, and what else the idea does, take on one device and on K without a link.
+    `price_no_link` are what the sub-networks, and what else the idea does, take on one device and on K without a link,
+    by times of the machine `priced_on`.
     """
 
     rows: list[dict]
@@ -139,16 +146,18 @@ class Outcome:
     worth: float
     price: float
     price_no_link: float
+    priced_on: str
 
 
 def _outcomes(case):
     """({epochs: accuracies} of the baseline, {idea: `Outcome`}) of a case."""
     found, (_, tuned) = json.loads(TRIALS.read_text(encoding="utf-8"))["rows"], CASES[case]
-    rows = {}
+    rows, machines = {}, Counter()
     for row in found:
         if row["case"] == case:
-            rows.setdefault(row["idea"], {})[row["seed"]] = row
-    if "as it is" not in rows:
+            rows.setdefault(row["idea"], {})[row["processor"], row["seed"]] = row
+            machines[row["processor"]] += 1
+    if PLAIN not in rows:
         return {}, {}
     baseline = {
         tuned + more: [row["accuracy"] for row in rows[name].values()]
@@ -156,30 +165,38 @@ def _outcomes(case):
         if name in rows
     }
     reached = [statistics.mean(accuracies) for accuracies in baseline.values()]
-    # An epoch of the full network, from all that was trained for it in this case.  Of times the least one counts: what
-    # else the machine did can only add to them.
-    epoch = min(
-        row["seconds"]["full"] / (tuned + BASELINES.get(idea, 0))
-        for idea, each in rows.items()
-        for row in each.values()
-    )
-    plain = rows["as it is"]
-    alone = min(row["alone_step"] * row["steps_per_epoch"] for row in plain.values()) * SUBNET_EPOCHS
-    alone /= min(row["seconds"]["subnets"] for row in plain.values())
     outcomes = {}
     for idea, each in rows.items():
         if idea in BASELINES:
             continue
         ends = statistics.mean(row["accuracy"] for row in each.values())
-        subnets, other = (min(row["seconds"][kind] for row in each.values()) for kind in ("subnets", "other"))
+        machine = next(machine for machine, _ in machines.most_common() if _of(machine, each))
         outcomes[idea] = Outcome(
             list(each.values()),
-            [row["accuracy"] - plain[seed]["accuracy"] for seed, row in each.items()],
+            [row["accuracy"] - rows[PLAIN][key]["accuracy"] for key, row in each.items() if key in rows[PLAIN]],
             _epochs_to(ends, list(baseline), reached) - tuned,
-            (subnets + other) / epoch,
-            (alone * subnets + other) / epoch,
+            *_prices(idea, machine, rows, tuned),
+            PROCESSORS[machine],
         )
     return baseline, outcomes
+
+
+def _of(machine, each):
+    return [row for (processor, _), row in each.items() if processor == machine]
+
+
+def _prices(idea, machine, rows, tuned):
+    """What an idea takes, in epochs of the full network on this machine: on one device, on K without a link.
+
+    Of times the least one counts: what else the machine did can only add to them.
+    """
+    here = {name: _of(machine, each) for name, each in rows.items()}
+    epoch = min(row["seconds"]["full"] / (tuned + BASELINES.get(name, 0)) for name in here for row in here[name])
+    plain = here[PLAIN]
+    alone = min(row["alone_step"] * row["steps_per_epoch"] for row in plain) * SUBNET_EPOCHS
+    alone /= min(row["seconds"]["subnets"] for row in plain)
+    subnets, other = (min(row["seconds"][kind] for row in here[idea]) for kind in ("subnets", "other"))
+    return (subnets + other) / epoch, (alone * subnets + other) / epoch
 
 
 def _epochs_to(accuracy, epochs, reached):
@@ -196,16 +213,17 @@ def trials():
     lines = [
         f"Baseline: {ends}.",
         "",
-        "| idea | expected | start, % | end, % | points | worth, epochs | price, one device | no link | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| idea | expected | start, % | end, % | points | worth, epochs | price, one device | no link | on | runs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, idea in TRIED.items():
         if name in outcomes:
             one = outcomes[name]
-            points = "–" if name == "as it is" else verdict.points(verdict.spread(one.points))
+            points = "–" if name == PLAIN else verdict.points(verdict.spread(one.points))
             cells = [f"{idea.about} (`{name}`)", idea.expected]
             cells += [spread([row[key] for row in one.rows]) for key in ("start", "accuracy")]
-            cells += [points, f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}", str(len(one.rows))]
+            cells += [points, f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}"]
+            cells += [one.priced_on, str(len(one.rows))]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -214,8 +232,8 @@ def scales():
     """What decomposition is worth, and costs, at each scale, and how much sooner its accuracy is there for it."""
     lines = [
         "| scale | tried | the baseline, % | end, % | worth, epochs | price, one device | no link "
-        "| as fast, one device | no link | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| as fast, one device | no link | on | runs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for case, (_, tuned) in CASES.items():
         baseline, outcomes = _outcomes(case)
@@ -224,7 +242,7 @@ def scales():
             cells = [f"`{case}`", f"`{idea}`", spread(baseline[tuned]), spread([row["accuracy"] for row in one.rows])]
             cells += [f"{one.worth:+.2f}", f"{one.price:.2f}", f"{one.price_no_link:.2f}"]
             cells += [f"{(tuned + one.worth) / (tuned + price):.2f}x" for price in (one.price, one.price_no_link)]
-            lines.append("| " + " | ".join([*cells, str(len(one.rows))]) + " |")
+            lines.append("| " + " | ".join([*cells, one.priced_on, str(len(one.rows))]) + " |")
     return "\n".join(lines)
 
 
@@ -267,7 +285,7 @@ def draw(path):
     axes = figure.subplots()
     _, outcomes = _outcomes("w32")
     for name, one in outcomes.items():
-        style = {"color": COLOURS[0] if name == "as it is" else "#777777", "markersize": 6}
+        style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6}
         axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
         axes.plot(one.price, one.worth, "o", **style)
         axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)

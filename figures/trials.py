@@ -3,7 +3,7 @@
 Speednet, half of CIFAR-10's training images, Muon.  Every trial trains the sub-networks, joins them and fine-tunes for
 three epochs, and an idea changes one of these; the baseline is trained for two to five.  So an idea can be told in
 epochs of the full network: what it is worth, and what it costs.  Accuracies are those of held-out training images.
-What is in trials.json already is not made again; `--only NAME` makes one row, `--help` names all.
+Rows that trials.json has from this kind of machine are not made again; `--only NAME` makes one, `--help` names all.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 from trial_ideas import BASELINES, CASES, IDEAS, NAMES, SCALED
 
-from keras_dd import decompose, rundir, train
+from keras_dd import decompose, devices, rundir, train
 from keras_dd.batchnorm import reestimate
 from keras_dd.composition import compose
 from keras_dd.config import Settings
@@ -170,6 +170,7 @@ def made(case, seed, data_dir, names):
             "case": case,
             "idea": name,
             "seed": seed,
+            "processor": devices.processor(),
             "start": trial.start,
             "accuracy": trial.accuracy(model),
             "seconds": trial.seconds,
@@ -188,7 +189,8 @@ def main():
     asked = parser.parse_args()
     command = " ".join(["python", "figures/trials.py", *sys.argv[1:]])
     found = json.loads(asked.output.read_text(encoding="utf-8")) if asked.output.exists() else {"rows": [], "made": []}
-    there = {(row["case"], row["idea"], row["seed"]) for row in found["rows"]}
+    here = devices.processor()  # times of another one are no measure of this one's
+    there = {(row["case"], row["idea"], row["seed"]) for row in found["rows"] if row["processor"] == here}
     names = asked.only or (NAMES if asked.case == "w32" else [*BASELINES, *SCALED])
     found["made"].append({"command": command, **rundir.environment()})
     for seed in range(asked.seeds):

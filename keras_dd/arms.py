@@ -21,7 +21,7 @@ VARIED = (*(field for field in DECOMPOSITION_FIELDS if field not in ("grid", "pa
 TIMED = ("overlap", "boxes")
 
 
-def check(settings, baselines, seeds, budget, also):
+def check(settings, baselines, seeds, budget, also, shorter=0):
     """UserError for what cannot be compared."""
     for baseline in baselines:
         if baseline not in BASELINES:
@@ -32,6 +32,8 @@ def check(settings, baselines, seeds, budget, also):
         raise UserError("say either how long a run may take, --budget 10min, or the --epochs of the baseline")
     if (settings.workers or 1) > 1:
         raise UserError("workers are left out of a comparison, whose times are planned for one process: leave it out")
+    if shorter < 0 or shorter and "tuned" not in baselines:
+        raise UserError(f"shorter is {shorter}: it counts tuned baselines, so it takes one, and is 0 or more")
     if settings.method != "decomposition" or settings.validation_split:
         raise UserError("method and validation_split are what a comparison sets itself: leave them out")
     for name, changed in also.items():
@@ -56,11 +58,12 @@ def rates_of(measured, arm):
     return measured.get(arm, measured[OURS])
 
 
-def arms_of(settings, baselines, budget, measured, also=(), clock="one-device"):
+def arms_of(settings, baselines, budget, measured, also=(), clock="one-device", shorter=0):
     """{arm: `Settings`}, with the epochs that take all of them the same time, or ours less than a baseline.
 
     It is the same time on a `clock`, in which the tuned baseline has the budget's epochs.
-    `also` are the variants of ours, {name: {field of `VARIED`: value}}.
+    `also` are the variants of ours, {name: {field of `VARIED`: value}}.  `shorter` tuned baselines have an epoch less
+    each.
     """
     if settings.epochs:  # whoever asks for epochs compares epochs; in a budget of seconds everything counts
         measured = {arm: timing.of_epochs(rates) for arm, rates in measured.items()}
@@ -81,10 +84,24 @@ def arms_of(settings, baselines, budget, measured, also=(), clock="one-device"):
     for baseline in baselines:
         recipe = "paper" if baseline == "paper" else settings.recipe
         arms[baseline] = dataclasses.replace(conventional(settings, recipe), epochs=epochs)
+    for fewer in range(epochs - 1, epochs - 1 - shorter, -1):
+        if fewer < 1:
+            raise UserError(f"shorter is {shorter}: the baseline has {epochs} epochs, so ask for at most {epochs - 1}")
+        arms[of_length(fewer)] = dataclasses.replace(arms["tuned"], epochs=fewer)
     if "paper" in arms:
         within = timing.epochs_within(measured["paper"], arms["paper"], "full", seconds)
         arms["paper"] = dataclasses.replace(arms["paper"], epochs=math.ceil(round(within, 6)))
     return arms
+
+
+def of_length(epochs):
+    """The name of a tuned baseline of fewer epochs than the tuned one."""
+    return f"tuned, {epochs} epoch{'s' * (epochs > 1)}"
+
+
+def shorter_than_tuned(arms):
+    """The names of the shorter baselines among arms."""
+    return [arm for arm in arms if arm == of_length(arms[arm].epochs)]
 
 
 def _within(seconds, rates, settings):
@@ -157,10 +174,13 @@ def choice(rates, searched):
 
 
 def with_rates(arms, chosen, also=()):
-    """The arms with the learning rates that were `chosen`; variants have that of ours, but for those with their own."""
-    found = {}
+    """The arms with the learning rates that were `chosen`.
+
+    Variants have that of ours, but for those with their own, and shorter baselines that of the tuned one.
+    """
+    found, shorter = {}, shorter_than_tuned(arms)
     for arm, settings in arms.items():
-        source = OURS if arm in also and "learning_rate" not in also[arm] else arm
+        source = OURS if arm in also and "learning_rate" not in also[arm] else "tuned" if arm in shorter else arm
         rate = chosen[source]["learning_rate"] if source in chosen else settings.learning_rate
         found[arm] = dataclasses.replace(settings, learning_rate=rate)
     return found

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from keras_dd.config import UserError, shown, whole
 
+QUARTER = 0.25  # of a side, the paper's overlap on CIFAR
+
 
 @dataclass(frozen=True)
 class Box:
@@ -54,15 +56,25 @@ def boxes(image_shape, parts=4, grid=None, overlap=None):
             f"grid {rows}x{columns} has {rows * columns} boxes but parts is {parts}: try grid {fit}, or "
             f"{rows * columns} parts"
         )
+    overlap = near(image_shape, (rows, columns), QUARTER) if overlap is None else overlap
     one = not isinstance(overlap, tuple | list)
     vertical, horizontal = (overlap, overlap) if one else pair("overlap", overlap, least=0)
     fitting = [_whole_overlaps(side, count) for side, count in zip(image_shape[:2], (rows, columns), strict=True)]
-    if one and overlap is not None:
+    if one:
         # One number for both axes: an error names those that fit both, if there are any.
         fitting = [[o for o in fitting[0] if o in fitting[1]] or own for own in fitting]
     height, tops = _axis("height", image_shape[0], rows, vertical, fitting[0])
     width, lefts = _axis("width", image_shape[1], columns, horizontal, fitting[1])
     return tuple(Box(top, left, height, width) for top in tops for left in lefts)
+
+
+def near(image_shape, grid, share):
+    """The (vertical, horizontal) overlaps nearest to a share of each side that come out in whole pixels."""
+    sides = zip(image_shape[:2], grid, strict=True)
+    return tuple(
+        min(_whole_overlaps(side, count), key=lambda o, side=side: abs(o - share * side), default=0)
+        for side, count in sides
+    )
 
 
 def pair(name, value, least):
@@ -83,8 +95,6 @@ def _axis(name, side, count, overlap, fitting):
         return side, (0,)
     if side < count:
         raise UserError(f"the image's {name} of {side} px cannot be cut into {count} boxes: use fewer parts, or a grid")
-    if overlap is None:
-        overlap = min(fitting, key=lambda o: abs(o - side / 4))
     if not isinstance(overlap, numbers.Integral):
         raise UserError(f"overlap is {shown(overlap)}: it must be a whole number of pixels")
     if not 0 <= overlap <= side or (side - overlap) % count:

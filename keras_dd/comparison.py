@@ -18,6 +18,7 @@ from keras_dd.arms import (
     rates_of,
     rates_of_search,
     search_of,
+    shorter_than_tuned,
     trials_of,
     with_rates,
 )
@@ -28,7 +29,7 @@ from keras_dd.recipes import RECIPES
 STAGES = ("subnets", "compose", "recalibrate", "finetune", "baseline")
 
 
-def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(), clock="one-device"):
+def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(), clock="one-device", shorter=0):
     """Make the runs of a comparison, as far as they are not made, and write comparison.json, its page and its pictures.
 
     Args:
@@ -47,21 +48,23 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
         also: variants of the run by decomposition, {name: {field of `arms.VARIED`: value}}; they take the same time,
             and have the learning rate that is chosen for ours.
         clock: the one of `clocks.CLOCKS` on which all arms end together; the budget is the baseline's on one device.
+        shorter: how many tuned baselines of an epoch less each to train too, at the rate that is chosen for the
+            longest: where ours ends between two, on whatever clock, it is compared there (`verdict.compared`).
 
     Returns:
         What stands in comparison.json.
     """
     also = dict(also)
-    check(settings, baselines, seeds, budget, also)
+    check(settings, baselines, seeds, budget, also, shorter)
     further = BEYOND if search is None else 0
     search = search_of(settings) if search is None else search
     asked = {"settings": _plain(settings), "baselines": list(baselines), "seeds": seeds, "budget": budget}
     asked |= {"also": [[name, changed] for name, changed in also.items()] or None}
-    asked |= {"clock": None if clock == "one-device" else clock}
+    asked |= {"clock": None if clock == "one-device" else clock, "shorter": shorter or None}
     settings = dataclasses.replace(settings, workers=1)  # as they are measured for the plan
     with campaign.folder(run_dir, asked | {"search": list(search)}, command) as folder:
         measured = campaign.once(folder, "timing", lambda: measure(settings, baselines, also))
-        arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also, clock))
+        arms = campaign.arms(folder, lambda: arms_of(settings, baselines, budget, measured, also, clock, shorter))
         peaks = campaign.once(folder, "memory", lambda: _peaks(arms, measured))
         expected, finals = _expected(arms, measured), finals_of(arms, seeds)
 
@@ -78,7 +81,7 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
         finals = finals_of(arms, seeds)
         done = campaign.run(folder, finals, command, expected)
         results = {arm: [done[name_of(arm, seed)] for seed in range(seeds)] for arm in arms}
-        curves = curves_of(results, arms, measured)
+        curves, fewer = curves_of(results, arms, measured), {"tuned": shorter_than_tuned(arms)}
         found = {
             "command": command,
             "verdict": [],
@@ -91,11 +94,13 @@ def compare(settings, baselines, seeds, budget, search, run_dir, command, also=(
                 for arm in arms
             },
             "search": chosen,
-            "against": {baseline: _against(curves, OURS, baseline) for baseline in baselines},
+            "against": {baseline: _against(curves, OURS, baseline, fewer.get(baseline, ())) for baseline in baselines},
             "variants": {
                 name: {
                     "changed": changed,
-                    "against": {other: _against(curves, name, other) for other in (OURS, *baselines)},
+                    "against": {
+                        other: _against(curves, name, other, fewer.get(other, ())) for other in (OURS, *baselines)
+                    },
                 }
                 for name, changed in also.items()
             },
@@ -141,14 +146,14 @@ def _peaks(arms, measured):
     return {arm: peak.of_training(arms[arm], about["image_shape"], about["classes"]) for arm in arms if arm in measured}
 
 
-def plan(settings, baselines, seeds, budget, search, also=(), clock="one-device"):
+def plan(settings, baselines, seeds, budget, search, also=(), clock="one-device", shorter=0):
     """What `compare` would run, in words.  A few steps are trained for the times, and nothing is written."""
     also = dict(also)
-    check(settings, baselines, seeds, budget, also)
+    check(settings, baselines, seeds, budget, also, shorter)
     search = search_of(settings) if search is None else search
     settings = dataclasses.replace(settings, workers=1)
     measured = measure(settings, baselines, also)
-    arms = arms_of(settings, baselines, budget, measured, also, clock)
+    arms = arms_of(settings, baselines, budget, measured, also, clock, shorter)
     runs = trials_of(arms, rates_of_search(arms, search)) | finals_of(arms, seeds)
     seconds = list(map(_expected(arms, measured), runs.values()))
     lines = [f"  {name:24}{campaign.duration(each):>12}" for name, each in zip(runs, seconds, strict=True)]
@@ -187,9 +192,12 @@ def curves_of(results, arms, measured):
     return curves
 
 
-def _against(curves, ours, other):
-    """{clock: `verdict.compared`} of one arm, `ours`, and another."""
-    return {clock: verdict.compared(arms[ours], arms[other]) for clock, arms in curves.items()}
+def _against(curves, ours, other, shorter=()):
+    """{clock: `verdict.compared`} of one arm, `ours`, and another, of which there may be `shorter` ones."""
+    return {
+        clock: verdict.compared(arms[ours], arms[other], [arms[each] for each in shorter])
+        for clock, arms in curves.items()
+    }
 
 
 def _facts(arm, settings, runs, measured, peaks):

@@ -28,7 +28,8 @@ def clock_lines(found, baseline):
     lines = [(f"against {baseline}", "reached", "as fast", "points at equal time", "at the ends")]
     for clock, each in found["against"][baseline].items():
         s = each["summary"]
-        ratio = "–" if s["ratio"] is None else times(s["ratio"])
+        speed = s["as_fast"] if verdict.is_between(s) else s["ratio"]
+        ratio = "–" if speed is None else times(speed)
         reached = f"{s['reached']} of {s['seeds']}"
         gains = gain(s), verdict.points(s["final"])
         lines.append((clocks.CLOCKS[clock].name, reached, ratio, *gains))
@@ -42,7 +43,7 @@ def times(found):
 
 def gain(summary):
     """Points at equal time, with a dagger where the longer arm is met in mid-schedule: "-1.20 ± 0.30 †"."""
-    return verdict.points(summary["difference"]) + ("" if verdict.is_together(summary["times"]) else " †")
+    return verdict.points(summary["difference"]) + ("" if verdict.is_fair(summary) else " †")
 
 
 def stage_lines(found):
@@ -104,6 +105,18 @@ NOTES = (
     "that length would be at its end.",
 )
 
+SHORTER = (
+    "shorter baselines: where ours ends between tuned baselines of several lengths, equal time is at its end, on a "
+    "straight line between the ends of theirs, and as fast is what a baseline on that line takes to the accuracy that "
+    "ours ends with, over our time."
+)
+
+
+def notes(found):
+    """What the numbers mean."""
+    summaries = (each["summary"] for against in found["against"].values() for each in against.values())
+    return (*NOTES, SHORTER) if any("between" in each for each in summaries) else NOTES
+
 
 def markdown(found):
     """The verdict, the tables and the pictures, as Markdown."""
@@ -117,7 +130,7 @@ def markdown(found):
     pictures = "![](comparison.png)", "![](curves.png)"
     blocks += [
         *map(report.markdown_table, tables(found)),
-        *NOTES,
+        *notes(found),
         pages(found),
         *search,
         *remark_lines(found),

@@ -26,7 +26,7 @@ def comparison(found):
         tag("h2", "Numbers"),
         tag("div", wide, class_="wide"),
         tag("div", tables, class_="tables"),
-        [tag("p", note, class_="quiet") for note in (*comparison_report.NOTES, comparison_report.pages(found))],
+        [tag("p", note, class_="quiet") for note in (*comparison_report.notes(found), comparison_report.pages(found))],
         [tag("p", line) for line in remark_lines(found)],
     )
     sections = _against_time(found), numbers, _origin(found, settings)

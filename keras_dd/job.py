@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_dd import data, devices, refusals, scalars
-from keras_dd.boxes import grid_of, overlap_of
+from keras_dd.boxes import grid_of, near, overlap_of
 from keras_dd.config import (
     EVALUATION_BATCH,
     REESTIMATION_IMAGES,
@@ -123,12 +123,12 @@ def prepare(settings, model=None, dataset=None):
     refusals.what_does_not_fit(settings, model, dataset, names)
     parts = None
     if settings.method == "decomposition":
-        parts = decompose(model, settings.parts, settings.overlap, settings.grid)
-        settings = dataclasses.replace(
-            settings,
-            grid=settings.grid or grid_of(settings.parts),
-            overlap=overlap_of(parts.boxes) if settings.overlap is None else settings.overlap,
-        )
+        grid, overlap = settings.grid or grid_of(settings.parts), settings.overlap
+        if overlap is None:
+            overlap = near(dataset.image_shape, grid, RECIPES[settings.recipe].overlap)
+        parts = decompose(model, settings.parts, overlap, grid)
+        overlap = overlap_of(parts.boxes) if settings.overlap is None else overlap
+        settings = dataclasses.replace(settings, grid=grid, overlap=overlap)
     job = Job(settings, dataset, model, parts, names, own_data)
     if settings.workers is None:
         job = dataclasses.replace(job, settings=dataclasses.replace(settings, workers=_workers(job, named)))
@@ -203,7 +203,6 @@ def _resolved(settings, named):
         defaults |= {
             "subnet_epochs": recipe.subnets.epochs,
             "subnet_learning_rate": recipe.subnets.learning_rate,
-            "overlap": 0 if settings.model == "cnn" else None,  # the boxes of Fig. 1 do not overlap
         }
     asked = dataclasses.asdict(settings)
     return dataclasses.replace(settings, **{name: value for name, value in defaults.items() if asked[name] is None})

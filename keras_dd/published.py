@@ -122,7 +122,7 @@ DEEP_ARMS = {
 
 
 # What a small machine trains; one choice at a time is another than in the first arm.
-ABLATED = {"dataset": "cifar10", "model": "resnet8", "width": 32, "subnet_epochs": 4, "epochs": 6}
+ABLATED = {"dataset": "cifar10", "model": "resnet8", "width": 32, "overlap": 8, "subnet_epochs": 4, "epochs": 6}
 ABLATIONS = {
     "zeros, overlap 8": {},
     "noise:0.3": {"off_diagonal": "noise:0.3"},

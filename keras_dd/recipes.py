@@ -51,6 +51,7 @@ class Recipe:
     epoch.  `crop` pads by that many pixels, black ones or with `padding` "reflect" the image's own, and cuts a random
     window.
     `standardize` makes a network that is built by name begin with the training images' mean and variance.
+    `overlap` is the share of the image's side that neighbouring boxes have in common, in whole pixels.
     """
 
     about: str
@@ -63,6 +64,7 @@ class Recipe:
     crop: int = 0
     padding: str = "black"
     standardize: bool = False
+    overlap: float = 0.0
 
 
 # Section 3.2 of "Simplified residual structure and fast deep residual networks" (2021), as in He et al.
@@ -96,7 +98,7 @@ MUON = Stage(
 RECIPES = {
     "quick": Recipe(
         about="one-cycle, made for one machine and few epochs",
-        subnets=Stage(epochs=8, learning_rate=5e-3),
+        subnets=Stage(epochs=2, learning_rate=5e-3),
         finetune=Stage(epochs=8, learning_rate=5e-3),
         baseline=Stage(epochs=8, learning_rate=5e-3),
         batch_size=64,
@@ -107,6 +109,7 @@ RECIPES = {
         subnets=Stage(epochs=120, learning_rate=1e-3, schedule="step", drops=(80, 90)),
         finetune=Stage(epochs=80, learning_rate=1e-4, schedule="step", drops=(20, 40, 60)),
         baseline=Stage(epochs=160, learning_rate=1e-3, schedule="step", drops=(80, 120)),
+        overlap=0.25,
     ),
     # Its 160 epochs for the sub-networks; fine-tuning is half as long, from a tenth of the learning rate on.
     "fastresnet": Recipe(
@@ -116,11 +119,12 @@ RECIPES = {
         baseline=FASTRESNET,
         crop=4,
         standardize=True,
+        overlap=0.25,
     ),
     # Sub-networks are no part of the published recipes: a short first stage at the same rates.
     "speed": Recipe(
         about="airbench94's, for speednet: Nesterov, Lookahead, batches of 1024",
-        subnets=SPEED.lasting(3),
+        subnets=SPEED.lasting(2),
         finetune=SPEED.lasting(8),
         baseline=SPEED,
         batch_size=1024,
@@ -131,7 +135,7 @@ RECIPES = {
     ),
     "speed-muon": Recipe(
         about="airbench94_muon's, for speednet: Muon, batches of 2000",
-        subnets=MUON.lasting(3),
+        subnets=MUON.lasting(2),
         finetune=MUON.lasting(6),
         baseline=MUON,
         batch_size=2000,

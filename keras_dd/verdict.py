@@ -54,24 +54,64 @@ def pair(ours, baseline, at_ends):
     }
 
 
-def compared(ours, baseline):
+def compared(ours, baseline, shorter=()):
     """Two arms, a curve a seed each: {"pairs": each seed's `pair`, "summary": all of them}.
 
+    Of baselines of several lengths, which were planned to end with their schedules, `shorter` are the others.  Where
+    ours ends between two of them it is compared there, with a straight line between their ends.
+
     The summary has "seeds", "reached" (seeds in which ours reaches the target), "times" (the mean end of ours over that
-    of the baseline), and "ratio" (of the seeds that reach the target), "difference" and "final" as `spread` gives them.
+    of the baseline), and "ratio" (of the seeds that reach the target), "difference" and "final" as `spread` gives them;
+    with `shorter` baselines also "between", whether ours ends between two lengths, and if it does "as_fast": what
+    baselines of the accuracies that ours ends with take, over its time (None where a longer one is no better).
     """
-    ours_end, its_end = (statistics.mean(run[-1][0] for run in runs) for runs in (ours, baseline))
-    times = ours_end / its_end
+    times = _mean_end(ours)[0] / _mean_end(baseline)[0]
     pairs = [pair(*both, is_together(times)) for both in zip(ours, baseline, strict=True)]
+    found = {}
+    if shorter:
+        lengths = sorted([*shorter, baseline], key=_mean_end)
+        line = [_mean_end(runs) for runs in lengths]
+        found["between"] = line[0][0] <= _mean_end(ours)[0] <= EQUAL * line[-1][0]
+        if found["between"]:
+            needed = [_on(line, run[-1][1]) for run in ours]
+            is_rising = None not in needed
+            found["as_fast"] = spread(
+                [x / run[-1][0] for x, run in zip(needed, ours, strict=True)] if is_rising else []
+            )
+            for each, run, *ends in zip(pairs, ours, *lengths, strict=True):
+                x, accuracy = run[-1]
+                each |= {"equal_time": x, "difference": accuracy - at([end[-1] for end in ends], x)}
     ratios = [each["ratio"] for each in pairs if each["ratio"] is not None]
     differences = {name: spread([each[name] for each in pairs]) for name in ("difference", "final")}
-    found = {"seeds": len(pairs), "reached": len(ratios), "times": times, "ratio": spread(ratios)} | differences
+    found |= {"seeds": len(pairs), "reached": len(ratios), "times": times, "ratio": spread(ratios)} | differences
     return {"pairs": pairs, "summary": found}
+
+
+def _mean_end(runs):
+    """(x, accuracy) at the end, of all seeds."""
+    return tuple(map(statistics.mean, zip(*(run[-1] for run in runs), strict=True)))
+
+
+def _on(line, accuracy):
+    """Where lines between points of rising accuracy have this one, and beyond them the first or last; None if flat."""
+    n = next((n for n in range(1, len(line) - 1) if accuracy <= line[n][1]), len(line) - 1)
+    (x, low), (end, high) = line[n - 1 : n + 1]
+    return x + (end - x) * (accuracy - low) / (high - low) if high > low else None
 
 
 def is_together(times):
     """Whether arms end together, whose ends are as `times` to 1."""
     return 1 / EQUAL <= times <= EQUAL
+
+
+def is_between(summary):
+    """Whether ours ends between baselines of several lengths, so that none is met in mid-schedule."""
+    return summary.get("between", False)
+
+
+def is_fair(summary):
+    """Whether there is an equal time at which the schedules of both arms have ended."""
+    return is_between(summary) or is_together(summary["times"])
 
 
 def spread(values):
@@ -83,9 +123,8 @@ def spread(values):
 
 def sentence(baseline, clock, found):
     """The verdict that follows from a summary of `compared`, and from nothing else."""
-    times = found["times"]
-    when = "at equal time" if is_together(times) else f"at the end, after {times:.2f}x its time,"
-    difference = found["difference" if is_together(times) else "final"]
+    when = "at equal time" if is_fair(found) else f"at the end, after {found['times']:.2f}x its time,"
+    difference = found["difference" if is_fair(found) else "final"]
     return (
         f"Against the {baseline} baseline, {clock}: decomposition {_speed(found)}, and {when} its accuracy is "
         f"{points(difference)} points: {judgement(found)}."
@@ -104,14 +143,13 @@ def judgement(found):
     Where the arms do not end together, only one that has less time and does better at its end, or more and worse, can
     be judged: at equal time the longer one is in mid-schedule, where it is worse than a run of that length would be.
     """
-    seeds, times = found["seeds"], found["times"]
-    together = is_together(times)
-    difference = found["difference" if together else "final"]
+    seeds, fair = found["seeds"], is_fair(found)
+    difference = found["difference" if fair else "final"]
     if seeds == 1:
         return "one seed, which cannot tell more"
     error = difference["stdev"] / math.sqrt(seeds)
     is_clear = abs(difference["mean"]) > CLEAR.get(seeds, MANY) * error
-    if not together and not (is_clear and (difference["mean"] > 0) is (times < 1)):
+    if not fair and not (is_clear and (difference["mean"] > 0) is (found["times"] < 1)):
         return "not judged, because one of them had more time"
     if not is_clear:
         return f"no clear difference over {seeds} seeds"
@@ -120,6 +158,8 @@ def judgement(found):
 
 def _speed(found):
     seeds, reached = found["seeds"], found["reached"]
+    if is_between(found) and found["as_fast"]:
+        return f"is {found['as_fast']['mean']:.2f}x as fast as those baselines that end with its accuracy"
     if not reached:
         return "does not reach its final accuracy" + (f" in any of {seeds} seeds" if seeds > 1 else "")
     speed = f"{found['ratio']['mean']:.2f}x as fast"

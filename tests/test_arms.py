@@ -118,6 +118,21 @@ def test_a_budget_for_less_than_two_epochs_is_refused():
         arms.arms_of(Settings(), ("tuned",), 599, MEASURED)
 
 
+def test_shorter_baselines_have_the_rate_of_the_tuned_one():
+    made = arms.arms_of(Settings(), ("tuned",), 2599, MEASURED, shorter=2)
+    assert list(made) == ["decomposed", "tuned", "tuned, 7 epochs", "tuned, 6 epochs"]
+    assert [one.epochs for one in list(made.values())[1:]] == [8, 7, 6]
+    assert arms.shorter_than_tuned(made) == ["tuned, 7 epochs", "tuned, 6 epochs"]
+    chosen = {"decomposed": {"learning_rate": 0.02}, "tuned": {"learning_rate": 0.03}}
+    assert [one.learning_rate for one in arms.with_rates(made, chosen).values()] == [0.02, 0.03, 0.03, 0.03]
+    assert set(arms.rates_of_search(made, (0.01,))) == {"decomposed", "tuned"}
+    with pytest.raises(UserError, match="shorter is 8: the baseline has 8 epochs, so ask for at most 7"):
+        arms.arms_of(Settings(), ("tuned",), 2599, MEASURED, shorter=8)
+    for baselines, shorter in ((("paper",), 1), (("tuned",), -1)):
+        with pytest.raises(UserError, match=f"shorter is {shorter}: it counts tuned baselines"):
+            arms.check(Settings(), baselines, 1, 600, {}, shorter)
+
+
 def test_variants_take_the_same_time_at_the_rate_of_ours():
     also = {"overlap=0": {"overlap": 0}, "subnet-epochs=2,learning-rate=1": {"subnet_epochs": 2, "learning_rate": 1.0}}
     faster = MEASURED["decomposed"] | {"subnets": MEASURED["decomposed"]["subnets"] | {"step": 0.75}}

@@ -121,7 +121,7 @@ COMMANDS = [
     ("export nonsense --to caffe", "'caffe' is not one of 'savedmodel', 'onnx', 'litert'"),
     ("fit --dataset cifra10", "unknown data set 'cifra10': did you mean 'cifar10'"),
     ("fit --model resnet9", "unknown model 'resnet9'"),
-    ("fit --parts 3", "overlap 0 cuts the image's width of 32 px into 3 boxes"),
+    ("fit --parts 3 --overlap 0", "overlap 0 cuts the image's width of 32 px into 3 boxes"),
     ("fit --parts 32", "'conv1'"),
     ("fit --grid 2x2 --parts 8", "grid 2x2 has 4 boxes but parts is 8"),
     ("fit --model resnet8 --width 2", "'stem_conv'"),

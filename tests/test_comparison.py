@@ -5,7 +5,7 @@ import json
 import pytest
 from test_arms import MEASURED
 
-from keras_dd import clocks, comparison, peak, report, verdict
+from keras_dd import clocks, comparison, comparison_report, peak, report, verdict
 from keras_dd.apps.main import main
 
 BASELINE = [(100, 0.5), (200, 0.6), (300, 0.7), (400, 0.8)]
@@ -44,6 +44,35 @@ def test_arms_end_together_or_not_whatever_a_single_seed_does():
     assert found["summary"]["times"] == pytest.approx(1.05)
     assert [each["difference"] for each in found["pairs"]] == pytest.approx([-0.05, -0.05])
     assert not verdict.is_together(verdict.compared([slow], [BASELINE])["summary"]["times"])
+
+
+def test_between_baselines_of_two_lengths_it_is_their_ends_that_count():
+    shorter, longer = [(100, 0.5), (200, 0.7)], [(100, 0.4), (200, 0.6), (300, 0.8)]
+    ours = [(50, 0.3), (250, 0.78)]
+    found = verdict.compared([ours] * 2, [longer] * 2, [[shorter] * 2])
+    each, summary = found["pairs"][0], found["summary"]
+    assert each["equal_time"] == 250 and each["difference"] == pytest.approx(0.03)  # 0.75 lies between their ends
+    assert summary["as_fast"]["mean"] == pytest.approx(280 / 250) and summary["reached"] == 0
+    said = verdict.sentence("tuned", "on one device", summary)
+    assert "is 1.12x as fast as those baselines that end with its accuracy, and at equal time" in said
+    assert said.endswith("+3.00 ± 0.00 points: better, over 2 seeds.")
+    better = verdict.compared([[(250, 0.9)]], [longer], [[shorter]])["summary"]
+    assert better["as_fast"]["mean"] == pytest.approx(400 / 250)  # beyond their ends on the same line
+    assert "†" not in comparison_report.gain(summary)
+
+
+@pytest.mark.parametrize(("end", "accuracy"), [(150, 0.75), (350, 0.85)])
+def test_outside_of_the_lengths_of_baselines_nothing_is_judged(end, accuracy):
+    shorter, longer = [(200, 0.7)], [(300, 0.8)]
+    summary = verdict.compared([[(end, accuracy)]] * 3, [longer] * 3, [[shorter] * 3])["summary"]
+    assert not summary["between"] and "not judged" in verdict.judgement(summary)
+    assert "†" in comparison_report.gain(summary)
+
+
+def test_a_longer_baseline_that_is_no_better_tells_no_time():
+    summary = verdict.compared([[(250, 0.75)]], [[(300, 0.7)]], [[[(200, 0.7)]]])["summary"]
+    assert summary["as_fast"] is None and verdict.is_fair(summary)
+    assert "does not reach" not in verdict.sentence("tuned", "on one device", summary)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +116,7 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     peaks = {"full": 300 * 2**20, "subnets": 200 * 2**20, "subnet": 100 * 2**20}
     monkeypatch.setattr(peak, "of_training", lambda settings, image_shape, classes: peaks)
     where = tmp_path / "run"
-    line = f"{LINE} --search none --also head-scale=2 --run-dir {where}"
+    line = f"{LINE} --search none --also head-scale=2 --shorter 1 --run-dir {where}"
     with pytest.raises(SystemExit) as end:
         main(line.split())
     said = capsys.readouterr().out
@@ -121,6 +150,13 @@ def test_a_whole_comparison(tmp_path, capsys, monkeypatch):
     assert found["arms"]["decomposed"]["peak_bytes"] == peaks
     assert found["arms"]["tuned"]["peak_bytes"] == {"full": peaks["full"]}
     assert "100 / 200 / 300 MiB" in said
+    # Of FLOPs, an epoch of the sub-networks and one of the whole are more than one epoch and less than two.
+    [ended] = found["curves"]["flops"]["tuned, 1 epoch"]
+    assert len(ended) == 1 and found["against"]["tuned"]["flops"]["summary"]["between"]
+    assert (
+        found["against"]["tuned"]["flops"]["pairs"][0]["equal_time"] == found["curves"]["flops"]["decomposed"][0][-1][0]
+    )
+    assert all("shorter baselines: " in (where / f"comparison.{kind}").read_text() for kind in ("md", "html"))
     variant = found["variants"]["head-scale=2"]
     assert variant["changed"] == {"head_scale": 2.0} and set(variant["against"]) == {"decomposed", "tuned"}
     ends = [found["arms"][arm]["final_accuracy"][0] for arm in ("head-scale=2", "decomposed")]

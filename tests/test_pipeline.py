@@ -220,7 +220,7 @@ def test_bfloat16(few, tmp_path):
     [
         ("cnn", {"epoch": 3}, "unknown setting 'epoch': did you mean 'epochs'"),
         ("cnm", {}, "unknown model 'cnm': did you mean 'cnn'"),
-        ("cnn", {"parts": 3}, "overlap 0 cuts"),
+        ("cnn", {"parts": 3, "overlap": 0}, "overlap 0 cuts"),
         ("cnn", {"parts": 32}, "conv1"),
         ("cnn", {"grid": (2, 4)}, "grid 2x4 has 8 boxes but parts is 4"),
         ("cnn", {"overlap": 3}, "overlap 3"),
