@@ -137,8 +137,8 @@ Examples:
 def fit(context, dry_run, resume, **chosen):
     """Train a CNN by domain decomposition, from data to report.
 
-    Images are cut into K overlapping boxes.  K sub-networks, each with 1/K of
-    the width, learn one box each, all at once.  Their weights compose the full
+    Images are cut into K boxes, which may overlap.  K sub-networks, each with 1/K
+    of the width, learn one box each, all at once.  Their weights compose the full
     network, which is then fine-tuned on whole images.  With --method conventional
     the full network is trained from random initialisation, for comparison.
     """

@@ -112,6 +112,10 @@ MACHINES = {
     "bench-width8": "C",
     "bench-width8-bfloat16": "C",
     "bench-speednet": "C",
+    "bench-zen4": "E",
+    "bench-zen4-bfloat16": "E",
+    "bench-zen4-width8": "E",
+    "bench-zen4-width8-bfloat16": "E",
     "bench-avx512": "B",
     "bench-avx512-subnets": "B",
     "bench-settings": "B",
@@ -128,6 +132,11 @@ def epyc():
     return _measured("bench", "bench-bfloat16")
 
 
+def zen4():
+    """The same, on one more machine."""
+    return _measured("bench-zen4", "bench-zen4-bfloat16")
+
+
 def older_machine():
     """The same, on a machine where TensorFlow leaves oneDNN off."""
     return _measured("bench-avx512", "bench-avx512-subnets")
@@ -135,7 +144,8 @@ def older_machine():
 
 def narrow():
     """The same, of sub-networks twice as wide."""
-    return _measured("bench-amx-width8", "bench-width8", "bench-width8-bfloat16")
+    files = "bench-zen4-width8", "bench-zen4-width8-bfloat16", "bench-amx-width8", "bench-width8", "bench-width8-bfloat16"
+    return _measured(*files)
 
 
 def profile():
@@ -232,7 +242,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (profile, speednet, epyc, older_machine, narrow, settings),
+    PERFORMANCE: (profile, speednet, zen4, epyc, older_machine, narrow, settings),
 }
 
 if __name__ == "__main__":

@@ -105,6 +105,20 @@ def test_as_many_as_fill_sixteen_channels():
     assert groups(of_width(16, layers.Conv2D(64, 3))) == [[0, 1, 2, 3]]
 
 
+def test_a_convolution_that_fills_the_lanes_keeps_its_own_kernel(bfloat16):
+    def convolutions(model, count=2):
+        subnets = Subnetworks(decompose(model, 4)).subnets[:count]
+        boxes = [tf.TensorSpec((8, 20, 20, 3), tf.uint8)] * count
+        graph = tf.function(lambda *images: stacking.scores(subnets, images)).get_concrete_function(*boxes).graph
+        return [operation.type for operation in graph.get_operations()].count("Conv2D")
+
+    assert convolutions(of_width(32, layers.Conv2D(32, 3))) == 2  # 3 and 8 channels: one kernel for both networks
+    assert convolutions(of_width(32, layers.Conv2D(64, 3), layers.Conv2D(64, 3))) == 3  # 16 halves fill half of them
+    assert convolutions(of_width(32, layers.Conv2D(128, 3), layers.Conv2D(64, 3))) == 4  # 32 fill all
+    keras.config.set_dtype_policy("float32")
+    assert convolutions(of_width(32, layers.Conv2D(64, 3), layers.Conv2D(64, 3))) == 4
+
+
 @pytest.mark.parametrize(
     "layer",
     [
