@@ -144,8 +144,9 @@ def older_machine():
 
 def narrow():
     """The same, of sub-networks twice as wide."""
-    files = "bench-zen4-width8", "bench-zen4-width8-bfloat16", "bench-amx-width8", "bench-width8", "bench-width8-bfloat16"
-    return _measured(*files)
+    machines = "bench-zen4", "bench-amx", "bench"
+    names = (f"{machine}-width8{dtype}" for machine in machines for dtype in ("", "-bfloat16"))
+    return _measured(*(name for name in names if name in MACHINES))
 
 
 def profile():

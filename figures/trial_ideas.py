@@ -119,7 +119,7 @@ def held_blocks(trial):
     return trial.full(model, callbacks=[Held(owned, trial.job.steps_per_epoch)])
 
 
-def joined_in_steps(trial):
+def joined_in_steps(trial, **tuning):
     """4 -> 2 -> 1: two networks of half the width are joined of two each, trained for an epoch, and joined."""
     full = trial.job.model
     halves = decompose(full, 2, grid=(1, 2))
@@ -136,7 +136,7 @@ def joined_in_steps(trial):
         two = Decomposition(trained.subnets[2 * number : 2 * number + 2], pair.boxes)
         wider.append(reestimate(compose(two, half), map(box.of, trial.job.whole_images())))
     halves = trial.subnets(parts=Decomposition(tuple(wider), halves.boxes), epochs=1)
-    return trial.full(trial.begins(trial.joined(halves)))
+    return trial.full(trial.begins(trial.joined(halves)), **tuning)
 
 
 def two_rounds(trial):
@@ -226,6 +226,16 @@ IDEAS = {
     "two rounds": Idea("an epoch of sub-networks again after one of the whole", "cheap epochs", two_rounds),
     "rate / 2": tunes("fine-tuning at half the rate", "more of the start is kept", rate=RATE / 2),
     "rate / 4": tunes("fine-tuning at a quarter of the rate", "more is kept, less is learnt", rate=RATE / 4),
+    "8 epochs, rate / 2": Idea(
+        "eight epochs of sub-networks, and fine-tuning at half the rate",
+        "a better start, and kept",
+        partial(joined_and_tuned, subnets={"epochs": 8}, rate=RATE / 2),
+    ),
+    "in steps, rate / 2": Idea(
+        "4 -> 2 -> 1, and fine-tuning at half the rate",
+        "the best start, and kept",
+        partial(joined_in_steps, rate=RATE / 2),
+    ),
     "warm-up": tunes("fine-tuning from a fifth of the rate up", "the first steps destroy less", schedule="triangular"),
     "moments": Idea("the optimizer's momenta composed too", "nothing: they last for some steps", carried_moments),
     "held blocks": Idea("what was learnt is held at first", "the start survives the high rate", held_blocks),

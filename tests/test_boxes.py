@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_dd.boxes import Box, boxes, grid_of, overlap_of
+from keras_dd.boxes import Box, boxes, grid_of, near, overlap_of
 from keras_dd.config import UserError
 
 
@@ -108,3 +108,11 @@ def test_boxes_tell_their_overlap(parts, overlap):
 def test_boxes_of_two_overlaps_or_none_tell_no_overlap():
     assert overlap_of(boxes((32, 16, 3), 4)) is None
     assert overlap_of(boxes((32, 32, 3), 1)) is None
+
+
+def test_the_overlap_near_a_share_is_one_that_fits():
+    assert near((32, 32, 3), (2, 2), 0.0) == (0, 0) and near((32, 32, 3), (2, 2), 0.25) == (8, 8)
+    assert near((28, 32, 3), (3, 3), 0.0) == (1, 2) and near((224, 224, 3), (2, 4), 0.25) == (56, 56)
+    assert near((2, 32, 3), (4, 1), 0.0) == (0, 0)  # what does not fit is refused where it is cut
+    for share in (0.0, 0.1, 0.5):
+        boxes((28, 32, 3), 9, overlap=near((28, 32, 3), (3, 3), share))

@@ -9,6 +9,7 @@ import support
 
 import keras_dd
 from keras_dd import devices, job
+from keras_dd.boxes import overlap_of
 from keras_dd.config import Settings, UserError
 
 
@@ -69,6 +70,17 @@ def test_evaluation_batches_can_be_shared_equally(few):
     for count in (1, 3, 8):
         shared = dataclasses.replace(prepared, devices=tuple(f"GPU:{i}" for i in range(count)))
         assert shared.evaluation().element_spec[0].shape[0] % count == 0
+
+
+@pytest.mark.parametrize(("recipe", "parts", "overlap"), [("quick", 4, 0), ("quick", 3, 2), ("paper", 4, 8)])
+def test_boxes_overlap_as_the_recipe_says(few, recipe, parts, overlap):
+    prepared = job.prepare(Settings(model="mine", recipe=recipe, parts=parts), support.network(), few)
+    assert prepared.settings.overlap == overlap == overlap_of(prepared.parts.boxes)
+
+
+def test_a_grid_without_rows_is_refused(few):
+    with pytest.raises(UserError, match="grid is 0"):
+        job.prepare(Settings(model="mine", grid=(0, 4)), support.network(), few)
 
 
 def test_batches_of_the_stages_differ(few):
