@@ -32,7 +32,7 @@ class Rates(click.ParamType):
 
 
 class Variant(click.ParamType):
-    """Settings of another run by decomposition: overlap=0,boxes=random."""
+    """Settings of another run by decomposition: overlap=8,boxes=random."""
 
     name = "variant"
 
@@ -45,7 +45,7 @@ class Variant(click.ParamType):
             key, equals, text = each.strip().partition("=")
             option = options.get(key.replace("-", "_"))
             if not option or not equals:
-                self.fail(f"{each.strip()!r} is not OPTION=VALUE, as overlap=0, of those of fit.", param, context)
+                self.fail(f"{each.strip()!r} is not OPTION=VALUE, as overlap=8, of those of fit.", param, context)
             changed[option.name] = option.type.convert(text, option, context)
         return value, changed
 
@@ -78,7 +78,7 @@ SECTIONS = {
             type=Variant(),
             multiple=True,
             metavar="VARIANT",
-            help="Decompose otherwise too, as overlap=0,boxes=random, in equal time and at ours' rates.",
+            help="Decompose otherwise too, as overlap=8,boxes=random, in equal time and at ours' rates.",
         ),
         click.Option(
             ["--clock"],
@@ -90,7 +90,8 @@ SECTIONS = {
             ["--shorter"],
             default=0,
             metavar="N",
-            help="Tuned baselines of an epoch less each, N of them: where ours ends between two, it is compared there.",
+            help="Tuned baselines of an epoch less each, N of them: where ours ends between two, it is compared "
+            "there.  [default: 0]",
         ),
         click.Option(["--run-dir"], type=FOLDER, default="runs/compare", metavar="DIR", help="[default: runs/compare]"),
         click.Option(["--dry-run"], is_flag=True, help="Print the runs and how long they take."),
@@ -113,7 +114,7 @@ Examples:
   keras-dd compare --search 2e-3,5e-3 --budget 30min --run-dir runs/half-hours
   keras-dd compare --clock unlinked --baseline tuned
   keras-dd compare --baseline tuned --epochs 4 --shorter 1
-  keras-dd compare --also overlap=0 --also off-diagonal=noise:0.3,head-scale=2
+  keras-dd compare --also overlap=8 --also off-diagonal=noise:0.3,head-scale=2
 """
 
 

@@ -19,7 +19,7 @@ RATE = 0.24  # the recipe's, best in the search of figures/cifar10-speednet
 
 
 def joined_and_tuned(trial, subnets=None, joining=None, **tuning):
-    """Decomposition as it is: sub-networks of two epochs, zeros between them, fine-tuned as the baseline is trained."""
+    """Sub-networks of two epochs, the paper's boxes, zeros between them, fine-tuned as the baseline is trained."""
     parts = trial.subnets(**subnets or {})
     return trial.full(trial.begins(trial.joined(parts, **joining or {})), **tuning)
 

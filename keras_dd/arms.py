@@ -10,7 +10,7 @@ from keras_dd.config import BASELINES, Settings, UserError, unknown
 from keras_dd.recipes import RECIPES
 from keras_dd.refusals import DECOMPOSITION_FIELDS, STAGE_FIELDS
 
-# Of the time of a run by decomposition; not tuned here.
+# Of the time of a run by decomposition, and not the recipe's epochs, which would leave time over; not tuned here.
 SUBNET_SHARE = 0.25
 # The held-out training images of a search, its seed, and how many rates it tries beyond its own, each twice or half the
 # one before, while the best is at their edge.
@@ -32,8 +32,11 @@ def check(settings, baselines, seeds, budget, also, shorter=0):
         raise UserError("say either how long a run may take, --budget 10min, or the --epochs of the baseline")
     if (settings.workers or 1) > 1:
         raise UserError("workers are left out of a comparison, whose times are planned for one process: leave it out")
-    if shorter < 0 or shorter and "tuned" not in baselines:
-        raise UserError(f"shorter is {shorter}: it counts tuned baselines, so it takes one, and is 0 or more")
+    if shorter < 0 or (settings.epochs and shorter >= settings.epochs):
+        most = f" and below the baseline's {settings.epochs} epochs" if settings.epochs else ""
+        raise UserError(f"shorter is {shorter}: it must be at least 0{most}")
+    if shorter and "tuned" not in baselines:
+        raise UserError(f"shorter is {shorter}: it counts tuned baselines, so add --baseline tuned, or leave it out")
     if settings.method != "decomposition" or settings.validation_split:
         raise UserError("method and validation_split are what a comparison sets itself: leave them out")
     for name, changed in also.items():
@@ -84,9 +87,9 @@ def arms_of(settings, baselines, budget, measured, also=(), clock="one-device", 
     for baseline in baselines:
         recipe = "paper" if baseline == "paper" else settings.recipe
         arms[baseline] = dataclasses.replace(conventional(settings, recipe), epochs=epochs)
+    if shorter >= epochs:
+        raise UserError(f"shorter is {shorter}: the baseline has {epochs} epochs here, so ask for at most {epochs - 1}")
     for fewer in range(epochs - 1, epochs - 1 - shorter, -1):
-        if fewer < 1:
-            raise UserError(f"shorter is {shorter}: the baseline has {epochs} epochs, so ask for at most {epochs - 1}")
         arms[of_length(fewer)] = dataclasses.replace(arms["tuned"], epochs=fewer)
     if "paper" in arms:
         within = timing.epochs_within(measured["paper"], arms["paper"], "full", seconds)

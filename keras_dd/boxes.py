@@ -1,4 +1,4 @@
-"""Sub-domains: a grid of overlapping boxes of equal size that covers the image."""
+"""Sub-domains: a grid of boxes of equal size, which may overlap, that covers the image."""
 
 import math
 import numbers
@@ -39,8 +39,8 @@ def boxes(image_shape, parts=4, grid=None, overlap=None):
         image_shape: (height, width, ...) in pixels.
         parts: the number of boxes K.
         grid: (rows, columns) with rows * columns = parts; by default the grid nearest to a square.
-        overlap: pixels that neighbours share, one number or (vertical, horizontal); by default a quarter of each side,
-            or the nearest number that comes out in whole pixels.
+        overlap: pixels that neighbours share, one number or (vertical, horizontal); by default the paper's, a quarter
+            of each side, or the nearest number that comes out in whole pixels.  (`keras_dd.fit` has its recipe's.)
 
     Returns:
         A tuple of K `Box`es.

@@ -28,8 +28,9 @@ def clock_lines(found, baseline):
     lines = [(f"against {baseline}", "reached", "as fast", "points at equal time", "at the ends")]
     for clock, each in found["against"][baseline].items():
         s = each["summary"]
-        speed = s["as_fast"] if verdict.is_between(s) else s["ratio"]
-        ratio = "–" if speed is None else times(speed)
+        ratio = "–" if s["ratio"] is None else times(s["ratio"])
+        if verdict.is_between(s):
+            ratio = "–" if s["as_fast"] is None else f"{s['as_fast']:.2f}x"
         reached = f"{s['reached']} of {s['seeds']}"
         gains = gain(s), verdict.points(s["final"])
         lines.append((clocks.CLOCKS[clock].name, reached, ratio, *gains))
@@ -107,8 +108,8 @@ NOTES = (
 
 SHORTER = (
     "shorter baselines: where ours ends between tuned baselines of several lengths, equal time is at its end, on a "
-    "straight line between the ends of theirs, and as fast is what a baseline on that line takes to the accuracy that "
-    "ours ends with, over our time."
+    "straight line between the ends of theirs, and as fast is what a baseline on that line takes for the accuracy that "
+    "ours ends with, over our time (a dash where it is beyond their ends)."
 )
 
 

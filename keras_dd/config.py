@@ -48,7 +48,7 @@ BOXES = ("fixed", "random")
 WIDTH = 16
 # Images that all sub-networks train on together, from which on processes of their own pay, which start in some 10 s:
 # about a minute's work of two cores.
-WORKERS_PAY = 400_000
+WORKERS_PAY = 300_000
 # Images of an evaluation batch, or a few more: replicas want equal shares.
 EVALUATION_BATCH = 500
 # Images that batch-norm statistics are re-estimated on.

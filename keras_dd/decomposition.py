@@ -37,7 +37,8 @@ def decompose(model, parts=4, overlap=None, grid=None):
         model: a functional `keras.Model` from images (H, W, C) to class scores; its layers are those of
             `keras_dd.rules.RULES`.
         parts: the number of sub-networks K; no hidden width may be less.
-        overlap: pixels that neighbouring boxes share; by default a quarter of the side.
+        overlap: pixels that neighbouring boxes share; by default a quarter of the side, as in the paper (`keras_dd.fit`
+            takes its recipe's).
         grid: (rows, columns) of the boxes; by default the one nearest to a square.
 
     Returns:

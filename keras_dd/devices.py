@@ -94,9 +94,14 @@ def cpu_flags(path=CPUINFO):
 
 
 def processor(path=CPUINFO):
-    """What the processor is called, and what it has of `SPEED_FLAGS`: "AMD EPYC (avx2 avx512f)"; None for unknown."""
-    found = cpu_flags(path)
-    name, sets = _cpuinfo(path).get("model name"), " ".join(flag for flag in SPEED_FLAGS if flag in found)
+    """What the processor is called, and what it has of `SPEED_FLAGS`: "AMD EPYC, family 25 model 17 (avx512f)".
+
+    None where it is not known.
+    """
+    found, about = cpu_flags(path), _cpuinfo(path)
+    name, sets = about.get("model name"), " ".join(flag for flag in SPEED_FLAGS if flag in found)
+    if name and "cpu family" in about and "model" in about:  # of a virtual machine the name alone does not tell
+        name += f", family {about['cpu family']} model {about['model']}"
     return f"{name} ({sets})" if name and sets else name
 
 

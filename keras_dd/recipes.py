@@ -99,7 +99,7 @@ RECIPES = {
     "quick": Recipe(
         about="one-cycle, made for one machine and few epochs",
         subnets=Stage(epochs=2, learning_rate=5e-3),
-        finetune=Stage(epochs=8, learning_rate=5e-3),
+        finetune=Stage(epochs=7, learning_rate=5e-3),
         baseline=Stage(epochs=8, learning_rate=5e-3),
         batch_size=64,
     ),

@@ -1,5 +1,6 @@
 """What a method brings, from pairs of curves of one seed: accuracy against a clock, [(x, fraction), ...]."""
 
+import itertools
 import math
 import statistics
 
@@ -62,25 +63,22 @@ def compared(ours, baseline, shorter=()):
 
     The summary has "seeds", "reached" (seeds in which ours reaches the target), "times" (the mean end of ours over that
     of the baseline), and "ratio" (of the seeds that reach the target), "difference" and "final" as `spread` gives them;
-    with `shorter` baselines also "between", whether ours ends between two lengths, and if it does "as_fast": what
-    baselines of the accuracies that ours ends with take, over its time (None where a longer one is no better).
+    with `shorter` baselines also "between", whether ours ends between two lengths, and "as_fast": what a baseline of
+    the accuracy that ours ends with takes, over its time, of the means over seeds; None where none has that accuracy.
     """
     times = _mean_end(ours)[0] / _mean_end(baseline)[0]
     pairs = [pair(*both, is_together(times)) for both in zip(ours, baseline, strict=True)]
     found = {}
     if shorter:
         lengths = sorted([*shorter, baseline], key=_mean_end)
-        line = [_mean_end(runs) for runs in lengths]
-        found["between"] = line[0][0] <= _mean_end(ours)[0] <= EQUAL * line[-1][0]
-        if found["between"]:
-            needed = [_on(line, run[-1][1]) for run in ours]
-            is_rising = None not in needed
-            found["as_fast"] = spread(
-                [x / run[-1][0] for x, run in zip(needed, ours, strict=True)] if is_rising else []
-            )
-            for each, run, *ends in zip(pairs, ours, *lengths, strict=True):
-                x, accuracy = run[-1]
-                each |= {"equal_time": x, "difference": accuracy - at([end[-1] for end in ends], x)}
+        line, (x, accuracy) = [_mean_end(runs) for runs in lengths], _mean_end(ours)
+        needed, places = _on(line, accuracy), [place for place, _ in line]
+        found["between"] = places[0] / EQUAL <= x <= EQUAL * places[-1]
+        found["as_fast"] = needed and needed / x
+        # Where the means are: of a single seed, a shorter run may have met what made it last longer.
+        for each, run, *ends in zip(pairs, ours, *lengths, strict=True) if found["between"] else ():
+            theirs = float(np.interp(x, places, [end[-1][1] for end in ends]))
+            each |= {"equal_time": x, "difference": run[-1][1] - theirs}
     ratios = [each["ratio"] for each in pairs if each["ratio"] is not None]
     differences = {name: spread([each[name] for each in pairs]) for name in ("difference", "final")}
     found |= {"seeds": len(pairs), "reached": len(ratios), "times": times, "ratio": spread(ratios)} | differences
@@ -93,10 +91,11 @@ def _mean_end(runs):
 
 
 def _on(line, accuracy):
-    """Where lines between points of rising accuracy have this one, and beyond them the first or last; None if flat."""
-    n = next((n for n in range(1, len(line) - 1) if accuracy <= line[n][1]), len(line) - 1)
-    (x, low), (end, high) = line[n - 1 : n + 1]
-    return x + (end - x) * (accuracy - low) / (high - low) if high > low else None
+    """Where straight lines between points, on which accuracy rises, have this one; None where they have not."""
+    for (x, low), (end, high) in itertools.pairwise(line):
+        if low <= accuracy <= high and low < high:
+            return x + (end - x) * (accuracy - low) / (high - low)
+    return None
 
 
 def is_together(times):
@@ -158,8 +157,10 @@ def judgement(found):
 
 def _speed(found):
     seeds, reached = found["seeds"], found["reached"]
-    if is_between(found) and found["as_fast"]:
-        return f"is {found['as_fast']['mean']:.2f}x as fast as those baselines that end with its accuracy"
+    if is_between(found):
+        if found["as_fast"]:
+            return f"is {found['as_fast']:.2f}x as fast as a baseline that ends with its accuracy"
+        return "ends with an accuracy that none of the lengths of the baseline has"
     if not reached:
         return "does not reach its final accuracy" + (f" in any of {seeds} seeds" if seeds > 1 else "")
     speed = f"{found['ratio']['mean']:.2f}x as fast"

@@ -126,11 +126,23 @@ def test_shorter_baselines_have_the_rate_of_the_tuned_one():
     chosen = {"decomposed": {"learning_rate": 0.02}, "tuned": {"learning_rate": 0.03}}
     assert [one.learning_rate for one in arms.with_rates(made, chosen).values()] == [0.02, 0.03, 0.03, 0.03]
     assert set(arms.rates_of_search(made, (0.01,))) == {"decomposed", "tuned"}
-    with pytest.raises(UserError, match="shorter is 8: the baseline has 8 epochs, so ask for at most 7"):
+    with pytest.raises(UserError, match="shorter is 8: the baseline has 8 epochs here, so ask for at most 7"):
         arms.arms_of(Settings(), ("tuned",), 2599, MEASURED, shorter=8)
-    for baselines, shorter in ((("paper",), 1), (("tuned",), -1)):
-        with pytest.raises(UserError, match=f"shorter is {shorter}: it counts tuned baselines"):
-            arms.check(Settings(), baselines, 1, 600, {}, shorter)
+
+
+@pytest.mark.parametrize(
+    ("settings", "baselines", "budget", "shorter", "message"),
+    [
+        ({}, ("paper",), 600, 1, "shorter is 1: it counts tuned baselines, so add --baseline tuned, or leave it out"),
+        ({}, ("tuned",), 600, -1, "shorter is -1: it must be at least 0"),
+        ({"epochs": 4}, ("tuned",), None, 4, "shorter is 4: it must be at least 0 and below the baseline's 4 epochs"),
+    ],
+)
+def test_baselines_that_cannot_be_shorter_are_refused_before_anything_is_measured(
+    settings, baselines, budget, shorter, message
+):
+    with pytest.raises(UserError, match=message):
+        arms.check(Settings(**settings), baselines, 1, budget, {}, shorter)
 
 
 def test_variants_take_the_same_time_at_the_rate_of_ours():

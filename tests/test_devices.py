@@ -51,6 +51,8 @@ def test_the_processor_says_what_it_can(tmp_path):
     assert devices.processor(cpuinfo) == "A 9: fast (avx512f amx_bf16)"
     elsewhere = tmp_path / "of another system"
     assert devices.cpu_flags(elsewhere) == set() and devices.processor(elsewhere) is None
+    cpuinfo.write_text(f"model name\t: C\ncpu family\t: 25\nmodel\t\t: 17\n{flags}")
+    assert devices.processor(cpuinfo) == "C, family 25 model 17 (avx512f amx_bf16)"
     cpuinfo.write_text("model name\t: B\n")
     assert devices.processor(cpuinfo) == "B"
 
