@@ -114,6 +114,7 @@ MACHINES = {
     "bench-speednet": "C",
     "bench-zen4": "E",
     "bench-zen4-bfloat16": "E",
+    "bench-zen4-batch128": "E",
     "bench-zen4-width8": "E",
     "bench-zen4-width8-bfloat16": "E",
     "bench-avx512": "B",
@@ -134,7 +135,7 @@ def epyc():
 
 def zen4():
     """The same, on one more machine."""
-    return _measured("bench-zen4", "bench-zen4-bfloat16")
+    return _measured("bench-zen4", "bench-zen4-batch128", "bench-zen4-bfloat16")
 
 
 def older_machine():
@@ -181,7 +182,9 @@ def _measured(*names):
     ]
     for name, measured in files.items():
         for result in measured["results"]:
-            what = result["what"] + (", bfloat16" if measured["task"]["dtype"] == "bfloat16" else "")
+            task = measured["task"]
+            what = result["what"] + (", bfloat16" if task["dtype"] == "bfloat16" else "")
+            what += f", batches of {task['batch_size']}" if task["batch_size"] != 64 else ""
             rates = [f"{statistics.median(result[way]):,.0f}" for way in ("first", "second")]
             ratio = f"{result['median_ratio']:.2f} ({min(result['ratio']):.2f} to {max(result['ratio']):.2f})"
             lines.append("| " + " | ".join([what, MACHINES[name], *rates, ratio]) + " |")

@@ -163,7 +163,7 @@ def test_a_network_alone_learns_what_it_learns_at_once(prepared, stage, tmp_path
     assert told.tasks["subnet 2"]["devices"] == ["CPU:0"] and told.evaluation_seconds > 0
     said = capsys.readouterr().out
     assert re.search(rf"^subnet 1: on .* \(CPU:0\), process {os.getpid()}$", said, re.MULTILINE)
-    assert re.search(r"^subnet 2: .*val_accuracy_1", said, re.MULTILINE)
+    assert re.search(r"^subnet 2: .*val_accuracy_2", said, re.MULTILINE) and "val_accuracy_3" not in said
 
 
 def test_networks_share_a_task_where_there_is_no_place_for_each(prepared, stage, tmp_path):
@@ -177,6 +177,13 @@ def test_networks_share_a_task_where_there_is_no_place_for_each(prepared, stage,
     again = Here(tmp_path / "there", places=2)  # more machines than when it began: the task is as it was
     found, _ = stage(prepared, again)
     assert again.given == [] and support.gap(there, found) == 0
+
+
+def test_lines_of_a_task_have_the_numbers_of_the_run():
+    line = "9/9 - 1s - accuracy_1: 0.5 - accuracy_2: 0.25 - loss: 2 - val_accuracy_1: 0.5 - val_accuracy_2: 0.1"
+    said = remote.numbered(line, ["subnet 3", "subnet 4"])
+    assert said == line.replace("_1", "_3").replace("_2", "_4")
+    assert remote.numbered("9/9 - accuracy: 0.5", ["finetune"]) == "9/9 - accuracy: 0.5"
 
 
 def test_what_was_lost_goes_on(prepared, stage, tmp_path, capsys):

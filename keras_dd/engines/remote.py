@@ -73,7 +73,7 @@ def ready(job, stage, recorder, run_dir, cluster):
 
     def hear(name, kind, content):
         if kind == "said":
-            print(f"{name}: {content}")
+            print(f"{name}: {numbered(content, groups[name])}")
         elif kind == "snapshot":
             snapshot.keep(folder, tasks.label(name), content)
         elif kind == "begun":
@@ -125,6 +125,11 @@ def begun(networks, folder):
     return [
         found[first] for first in sorted(found, key=lambda each: int(each or 0)) if set(found[first]) <= {*networks}
     ]
+
+
+def numbered(line, networks):
+    """A line of a task, in which `accuracy_1` is that of its first network, with the numbers of the whole run."""
+    return re.sub(r"(?<=accuracy_)\d+", lambda found: networks[int(found[0]) - 1].rpartition(" ")[2], line)
 
 
 def dealt(items, count):
