@@ -14,7 +14,7 @@ from tables import FIGURES, filled, spread
 from trial_ideas import BASELINES, CASES, SCALED
 from trial_ideas import IDEAS as TRIED
 
-from keras_dd import verdict
+from keras_dd import comparison_report, verdict
 from keras_dd.curves import COLOURS
 
 PAGE = FIGURES.parent / "docs" / "ideas.md"
@@ -130,6 +130,29 @@ def _brought(campaign, name):
     found = json.loads((FIGURES / campaign / "comparison.json").read_text(encoding="utf-8"))
     summary = found["variants"][name]["against"]["decomposed"][found["clock"]]["summary"]
     return f"{verdict.points(summary['final'])}: {verdict.judgement(summary)}", summary["seeds"]
+
+
+def lengths():
+    """One row a campaign with baselines of several lengths: their ends, ours, and points at equal time a clock."""
+    lines = [
+        "| campaign, seeds | ours, % | epochs | its lengths, % | "
+        + " | ".join(f"points, {name}" for name in comparison_report.SHORT)
+        + " |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(FIGURES.glob("*/comparison.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        against = found["against"].get("tuned", {})
+        if not any("between" in each["summary"] for each in against.values()):
+            continue
+        arms = {arm: facts for arm, facts in found["arms"].items() if arm.startswith("tuned")}
+        ends = [f"{facts['epochs']['full']} epochs {spread(facts['final_accuracy'])}" for facts in arms.values()]
+        ours = found["arms"]["decomposed"]
+        cells = [f"[{path.parent.name}](../figures/{path.parent.name}/comparison.md), {found['seeds']}"]
+        cells += [spread(ours["final_accuracy"]), f"{ours['epochs']['subnets']} + {ours['epochs']['full']}"]
+        cells += [", ".join(reversed(ends)), *(comparison_report.gain(each["summary"]) for each in against.values())]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -306,7 +329,7 @@ def draw(path):
     figure.savefig(path, format="png")
 
 
-TABLES = (starts, epochs, ideas, trials, scales)
+TABLES = (starts, epochs, ideas, trials, scales, lengths)
 
 if __name__ == "__main__":
     draw(TRIALS.with_suffix(".png"))
