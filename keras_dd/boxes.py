@@ -70,7 +70,7 @@ def boxes(image_shape, parts=4, grid=None, overlap=None):
 
 def near(image_shape, grid, share):
     """The (vertical, horizontal) overlaps nearest to a share of each side that come out in whole pixels."""
-    sides = zip(image_shape[:2], pair("grid", grid, least=1), strict=True)
+    sides = zip(image_shape[:2], grid, strict=True)
     return tuple(
         min(_whole_overlaps(side, count), key=lambda o, side=side: abs(o - share * side), default=0)
         for side, count in sides

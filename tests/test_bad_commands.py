@@ -39,7 +39,7 @@ COMMANDS = [
     ("fit --grid -2x-2", "'-2x-2' is not ROWSxCOLUMNS"),
     ("fit --grid 2x3 --parts 4", "grid 2x3 has 6 boxes but parts is 4: try grid 2x2, or 6 parts"),
     ("fit --grid 1x64", "the image's width of 32 px cannot be cut into 64 boxes"),
-    ("fit --grid 3x3", "cuts the image's height of 32 px into 3 boxes"),
+    ("fit --grid 3x3 --overlap 0", "cuts the image's height of 32 px into 3 boxes"),
     ("fit --parts 1000000007", "cannot be cut into 1000000007 boxes"),
     ("fit --overlap 33", "overlap 33 cuts the image's height of 32 px into 2 boxes"),
     ("fit --overlap 7", "as with overlap 4 or 6 or 8"),

@@ -64,7 +64,7 @@ def test_between_lengths_a_single_seed_may_have_met_something():
     ours, longer, shorter = (
         [[(250, 0.8)], [(250, 0.78)]],
         [[(300, 0.82)], [(300, 0.8)]],
-        [[(190, 0.7)], [(310, 0.72)]],
+        [[(90, 0.7)], [(310, 0.72)]],
     )
     found = verdict.compared(ours, longer, [shorter])
     assert [each["difference"] for each in found["pairs"]] == pytest.approx([0.04, 0.02])  # half way of the means
@@ -243,7 +243,7 @@ def test_a_dry_run_says_what_and_how_long(tmp_path, capsys, monkeypatch):
         ("--search 0", "'0' is not learning rates"),
         ("--seeds 0", "0 seeds"),
         ("--baseline best", "best"),
-        ("--also overlap", "'overlap' is not OPTION=VALUE, as overlap=0, of those of fit"),
+        ("--also overlap", "'overlap' is not OPTION=VALUE, as overlap=8, of those of fit"),
         ("--also far=3", "'far=3' is not OPTION=VALUE"),
         ("--also overlap=many", "'many' is not a valid integer"),
         ("--also epochs=3", "unknown setting of the variant 'epochs=3', 'epochs'"),

@@ -78,11 +78,6 @@ def test_boxes_overlap_as_the_recipe_says(few, recipe, parts, overlap):
     assert prepared.settings.overlap == overlap == overlap_of(prepared.parts.boxes)
 
 
-def test_a_grid_without_rows_is_refused(few):
-    with pytest.raises(UserError, match="grid is 0"):
-        job.prepare(Settings(model="mine", grid=(0, 4)), support.network(), few)
-
-
 def test_batches_of_the_stages_differ(few):
     """Fine-tuning goes on in the order of images where the sub-networks stopped."""
     prepared = job.prepare(dataclasses.replace(Settings(model="mine"), overlap=8), support.network(), few)

@@ -89,7 +89,9 @@ def test_the_default(capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("wrong", [{"parts": 3}, {"batch_size": 5000}, {"model": "resnet9"}, {"crop": 32}])
+@pytest.mark.parametrize(
+    "wrong", [{"parts": 3, "overlap": 0}, {"batch_size": 5000}, {"model": "resnet9"}, {"crop": 32}]
+)
 def test_what_would_not_run_is_not_planned(wrong):
     with pytest.raises(UserError):
         plan.plan(Settings(**wrong))

@@ -173,7 +173,7 @@ def test_arms_of_one_pace_are_measured_once(monkeypatch):
     monkeypatch.setattr(timing, "measure", lambda settings: asked.append(settings) or {"overlap": settings.overlap})
     arms = {arm: Settings(**fields) for arm, fields in EXPERIMENTS["ablation"].arms.items()}
     measured = reproduction._measured(arms)
-    assert [settings.overlap for settings in asked] == [None, 0, 4]
+    assert [settings.overlap for settings in asked] == [8, 0, 4]
     assert {arm: each["overlap"] for arm, each in measured.items()} == {a: s.overlap for a, s in arms.items()}
 
 
