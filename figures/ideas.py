@@ -228,10 +228,11 @@ def _prices(idea, machine, rows, tuned):
 
 
 def _epochs_to(accuracy, epochs, reached):
-    """Epochs of the baseline to an accuracy, on straight lines between its lengths, and beyond the last two."""
+    """Epochs of the baseline to an accuracy, on straight lines between its lengths, and an epoch beyond them."""
     at = next((n for n, each in enumerate(reached[1:-1], start=1) if accuracy <= each), len(reached) - 1)
     slope = (epochs[at] - epochs[at - 1]) / (reached[at] - reached[at - 1])
-    return epochs[at] + slope * (accuracy - reached[at])
+    found = epochs[at] + slope * (accuracy - reached[at])
+    return min(max(found, epochs[0] - 1), epochs[-1] + 1)
 
 
 def trials():
