@@ -172,8 +172,8 @@ class Outcome:
     priced_on: str
 
 
-def _outcomes(case):
-    """({epochs: accuracies} of the baseline, {idea: `Outcome`}) of a case."""
+def _outcomes(case, on=None):
+    """({epochs: accuracies} of the baseline, {idea: `Outcome`}) of a case, by times `on` a machine that has some."""
     found, (_, tuned) = json.loads(TRIALS.read_text(encoding="utf-8"))["rows"], CASES[case]
     rows, machines = {}, Counter()
     for row in found:
@@ -194,6 +194,7 @@ def _outcomes(case):
             continue
         ends = statistics.mean(row["accuracy"] for row in each.values())
         common = [machine for machine, _ in machines.most_common() if _of(machine, each)]
+        common.sort(key=lambda machine: PROCESSORS.get(machine) != on)
         machine = next((machine for machine in common if _of(machine, rows[PLAIN])), None)
         if machine is None:
             raise SystemExit(
@@ -265,7 +266,7 @@ def scales():
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for case, (_, tuned) in CASES.items():
-        baseline, outcomes = _outcomes(case)
+        baseline, outcomes = _outcomes(case, SCALES_ON)
         for idea in (idea for idea in SCALED if idea in outcomes):
             one = outcomes[idea]
             cells = [f"`{case}`", f"`{idea}`", spread(baseline[tuned]), spread([row["accuracy"] for row in one.rows])]
@@ -275,6 +276,7 @@ def scales():
     return "\n".join(lines)
 
 
+SCALES_ON = "E"  # of which most of their times are
 # What grows from left to right in a panel of the picture of scales: {its name: {its value: case}}.
 TRENDS = {
     "width of the full network": {16: "w16", 32: "w32", 64: "w64"},
@@ -287,9 +289,16 @@ TRENDS = {
 def draw_scales(path, idea="overlap 0"):
     """Worth and price of boxes without overlap, against width, parts, images and length."""
     figure = Figure(figsize=(10, 3.4), dpi=160, layout="constrained")
-    panels = figure.subplots(1, len(TRENDS), sharey=True)
-    for axes, (what, cases) in zip(panels, TRENDS.items(), strict=True):
-        found = {value: outcomes[idea] for value, case in cases.items() if idea in (outcomes := _outcomes(case)[1])}
+    tried = {
+        what: cases for what, cases in TRENDS.items() if sum(idea in _outcomes(case)[1] for case in cases.values()) > 1
+    }
+    panels = figure.subplots(1, len(tried), sharey=True)
+    for axes, (what, cases) in zip(panels, tried.items(), strict=True):
+        found = {
+            value: outcomes[idea]
+            for value, case in cases.items()
+            if idea in (outcomes := _outcomes(case, SCALES_ON)[1])
+        }
         lines = {
             "worth": ([one.worth for one in found.values()], "o-", COLOURS[0]),
             "price on one device": ([one.price for one in found.values()], "s--", COLOURS[3]),
@@ -309,10 +318,11 @@ def draw_scales(path, idea="overlap 0"):
 
 
 def draw(path):
-    """Worth against price; above the diagonal there is a gain."""
+    """Worth against price; above the diagonal there is a gain.  What lost an epoch or more is in the table only."""
     figure = Figure(figsize=(10, 6), dpi=160, layout="constrained")
     axes = figure.subplots()
     _, outcomes = _outcomes("w32")
+    outcomes = {name: one for name, one in outcomes.items() if one.worth > -1}
     for name, one in outcomes.items():
         style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6}
         axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
