@@ -219,6 +219,16 @@ IDEAS = {
     "whole images": sees("sub-networks see the whole image", "2.6 times the price, a better start", overlap=32),
     "random boxes": sees("a box somewhere else in each step", "parts that are alike: a worse start", boxes="random"),
     "noise 0.3": joins("noise between the parts, 0.3 of He's", "parts work together sooner", off_diagonal="noise:0.3"),
+    "noise 0.3, overlap 0": Idea(
+        "the same, of boxes that do not overlap",
+        "the least price, and parts that work together",
+        partial(joined_and_tuned, subnets={"overlap": 0}, joining={"off_diagonal": "noise:0.3"}),
+    ),
+    "noise 0.3, overlap 0, rate / 2": Idea(
+        "the same, and fine-tuning at half the rate",
+        "more of the start is kept",
+        partial(joined_and_tuned, subnets={"overlap": 0}, joining={"off_diagonal": "noise:0.3"}, rate=RATE / 2),
+    ),
     "noise 1": joins("noise as strong as He's", "a worse start, as good an end", off_diagonal="noise:1"),
     "head x 2": joins("scores of the composed head doubled", "the first steps have less to correct", head_scale=2.0),
     "ridge head": Idea("the head solved for by ridge regression", "a better start at next to no price", ridge_head),

@@ -5,9 +5,14 @@ has its price.  So narrow networks train faster side by side: their channels in 
 their kernels in one kernel that is zero between them.  The zeros keep the networks apart: each has the numbers, the
 gradients and the statistics that it has alone.  Only what is not finite passes, for 0 * inf is not 0.
 
-Zeros are multiplied like all others.  So a convolution that has enough channels by itself keeps its own kernel.
+Zeros are multiplied like all others.  So from a convolution on that has enough channels by itself, the networks are
+apart, and each layer is computed for one after another.
 """
 
+from dataclasses import dataclass
+
+import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -55,13 +60,36 @@ def scores(subnets, boxes):
     layers_of = [operations(subnet) for subnet in subnets]
     twins = dict(zip(layers_of[0], zip(*(found.values() for found in layers_of), strict=True), strict=True))
 
-    def call(name, layer, *args, **kwargs):
+    def call(name, layer, given, **kwargs):
         rule, _ = RULES[type(layer)]
-        return rule(twins[name], *args)
+        values = keras.tree.flatten(given)
+        if not (_fills_lanes(layer) or any(isinstance(value, Apart) for value in values)):
+            return rule(twins[name], given)
+        each = zip(*(_of_each(value, len(subnets)) for value in values), strict=True)
+        each = [list(own) if isinstance(given, list) else own[0] for own in each]
+        return Apart([rule([twin], own) for twin, own in zip(twins[name], each, strict=True)])
 
     image = tf.cast(tf.concat(boxes, axis=-1), subnets[0].inputs[0].dtype)
-    [side_by_side] = replay(subnets[0], [image], call)
-    return tf.unstack(_apart(side_by_side, len(subnets)), axis=-2)
+    [found] = replay(subnets[0], [image], call)
+    return _of_each(found, len(subnets))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A tensor (..., channels) for each network, where one is (..., count * channels) for all side by side."""
+
+    tensors: list
+
+
+def _of_each(x, count):
+    """The tensors of `count` networks that are side by side, or apart already."""
+    return x.tensors if isinstance(x, Apart) else tf.split(x, count, axis=-1)
+
+
+def _fills_lanes(layer):
+    """Whether a convolution is better off with a kernel for each network than with zeros between them."""
+    lanes = LANES if layer.compute_dtype == "float32" else HALVES
+    return isinstance(layer, layers.Conv2D) and layer.kernel.shape[2] >= lanes
 
 
 def _can_stack(subnets):
@@ -113,8 +141,8 @@ def _all(twins, name, join=tf.stack, axis=0):
 
 def _conv(twins, x):
     layer = twins[0]
-    if layer.kernel.shape[2] >= (LANES if layer.compute_dtype == "float32" else HALVES):
-        return _network_by_network(twins, x)
+    if len(twins) == 1:
+        return layer(x)
     kernels = _all(twins, "kernel", axis=2)
     height, width, count, rows, columns = kernels.shape
     diagonal = kernels[:, :, :, :, None, :] * tf.eye(count, dtype=kernels.dtype)[:, None, :, None]
@@ -140,6 +168,15 @@ def _batch_norm(twins, x):
     for twin, *statistics in zip(twins, tf.split(mean, count), tf.split(variance, count), strict=True):
         twin.move(*statistics)
     return x
+
+
+def _rescale(twins, x):
+    channels = (x.shape[-1] // len(twins),)
+    scale, offset = (
+        tf.concat([tf.broadcast_to(tf.cast(getattr(twin, name), twin.compute_dtype), channels) for twin in twins], 0)
+        for name in ("scale", "offset")
+    )
+    return tf.cast(x, twins[0].compute_dtype) * scale + offset
 
 
 def _flatten(twins, x):
@@ -180,11 +217,12 @@ RULES = {
         _batch_norm,
         lambda layer: _over_channels(layer) and layer.trainable and not (layer.synchronized or layer.renorm),
     ),
+    layers.Rescaling: (_rescale, lambda layer: max(np.ndim(layer.scale), np.ndim(layer.offset)) < 2),
     layers.Flatten: (_flatten, _always),
     layers.Concatenate: (_concatenate, _over_channels),
     layers.Activation: (_activation, _always),
 }
-RULES |= dict.fromkeys((layers.Normalization, layers.Rescaling, layers.Softmax), (_network_by_network, _always))
+RULES |= dict.fromkeys((layers.Normalization, layers.Softmax), (_network_by_network, _always))
 RULES |= dict.fromkeys(
     (
         FusedGelu,

@@ -60,11 +60,15 @@ def training_batches(
     def batch(epoch, step, rows):
         keys = tf.random.split(tf.random.fold_in([seed, epoch], step), 2)
         x, labels = split.batch(rows)
+        mirrored = None
         if flip and alternate:
-            x = _flip(x, (tf.gather(sides, rows) + tf.cast(epoch, tf.int32)) % 2)
+            mirrored = (tf.gather(sides, rows) + tf.cast(epoch, tf.int32)) % 2
         elif flip:
-            x = _flip(x, _half(rows, keys[0]))
-        x = _crop(x, crop, keys[1], padding) if crop else x
+            mirrored = _half(rows, keys[0])
+        if crop:
+            x = _crop(x, crop, keys[1], padding, mirrored)
+        elif flip:
+            x = _flip(x, mirrored)
         return x, labels
 
     with tf.init_scope(), tf.device("CPU"):
@@ -110,14 +114,25 @@ def _flip(images, mirrored):
     return tf.gather(tf.stack([images, tf.reverse(images, axis=[2])], axis=1), mirrored, batch_dims=1)
 
 
-def _crop(images, margin, key, padding):
-    """A window of the old size out of each image padded by `margin` pixels."""
+def _crop(images, margin, key, padding, mirrored):
+    """A window of the old size out of each image, or out of its mirror image, padded by `margin` pixels."""
     count, height, width, _ = images.shape
     top, left = tf.unstack(tf.random.stateless_uniform((2, count, 1), key, maxval=2 * margin + 1, dtype=tf.int32))
-    mode = {"black": "CONSTANT", "reflect": "REFLECT"}[padding]
-    images = tf.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode)
-    images = tf.gather(images, top + tf.range(height), batch_dims=1)
-    return tf.gather(images, left + tf.range(width), axis=2, batch_dims=1)
+    rows, columns = top + tf.range(height), left + tf.range(width)
+    if mirrored is not None:  # what is to be seen of the mirror image is in the image, from right to left
+        columns = tf.where(mirrored[:, None] == 1, width + 2 * margin - 1 - columns, columns)
+    if padding == "black":
+        images = tf.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
+    else:  # tf.pad reflects so slowly that it took a fifth of the time of sub-networks
+        rows, columns = _reflected(rows - margin, height), _reflected(columns - margin, width)
+    images = tf.gather(images, rows, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def _reflected(positions, length):
+    """Positions before 0 or after `length` - 1, mirrored at these."""
+    last = length - 1
+    return last - tf.abs(last - tf.abs(positions))
 
 
 def _one_thread():
