@@ -6,12 +6,16 @@ import sys
 import keras
 import tensorflow as tf
 
+from keras_dd import cost, stacking
 from keras_dd import devices as device_names
-from keras_dd import stacking
 from keras_dd.decomposition import Decomposition
 from keras_dd.fused import accelerate, fused
 from keras_dd.graph import again, copy, is_softmax, operations, plain
 from keras_dd.optimizer import make
+
+# A call of TensorFlow costs one to three milliseconds, for the hundreds of variables that it is given.  So on a CPU
+# steps of fewer FLOPs than `SHORT` are taken up to `STEPS_A_CALL` at a time.
+STEPS_A_CALL, SHORT = 8, 5e9
 
 
 class Subnetworks(keras.Model):
@@ -152,7 +156,7 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
     """
     model = Subnetworks(parts, devices, stage.boxes == "random")
     model.compile(lambda: make(stage, steps_per_epoch), stage.label_smoothing)
-    _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
+    _fit(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start)
     trained = []
     for subnet, copied, device in zip(parts, model.subnets, model.devices, strict=True):
         with tf.device(device):
@@ -174,7 +178,7 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
         mirrored.optimizer.build(mirrored.trainable_variables)
     if start != (0, 0):
         mirrored.evaluate(evaluation.take(1), verbose=0)  # makes the metrics, whose state is to be brought back
-    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, callbacks, start)
+    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start)
     return _with_weights_of(model, mirrored)
 
 
@@ -185,18 +189,36 @@ def _with_weights_of(model, trained):
     return found
 
 
-def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
+def steps_a_call(model, devices, batch_size, steps):
+    """How many steps of training to take in each call of TensorFlow: a number that divides `steps`."""
+    flops = sum(cost.training_flops(network, batch_size) for network in getattr(model, "subnets", [model]))
+    if flops > SHORT or set(devices) != {"CPU:0"}:
+        return 1
+    return max(count for count in range(1, STEPS_A_CALL + 1) if steps % count == 0)
+
+
+def call_by(model, count):
+    """Let a compiled model take `count` steps, of training and of evaluation, in each call of TensorFlow."""
+    if count != model.steps_per_execution:
+        model.steps_per_execution = count
+        model.make_train_function(force=True)
+        model.make_test_function(force=True)
+
+
+def _fit(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start):
     """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
     epoch, step = start
     until = None
     while until != stage.epochs:  # once at least: callbacks bring back a stage that was over already
         model.again = None
         until = epoch + 1 if step else stage.epochs  # the rest of an epoch comes first
+        images, steps = batches(epoch, step), steps_per_epoch - step
+        call_by(model, steps_a_call(model, devices, images.element_spec[0].shape[0], steps))
         model.fit(
-            batches(epoch, step),
+            images,
             initial_epoch=epoch,
             epochs=until,
-            steps_per_epoch=steps_per_epoch - step,
+            steps_per_epoch=steps,
             validation_data=evaluation,
             callbacks=callbacks,
             shuffle=False,  # the batches are shuffled already

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_dd import data, train
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.evaluation import accuracies, subnet_accuracies
+from keras_dd.optimizer import make
 from keras_dd.recipes import Stage
 from keras_dd.recorder import Recorder
 
@@ -148,12 +149,12 @@ def test_fit_subnets_records_each_network(parts, few, evaluation):
 
 class SlowlyEvaluated(Recorder):
     def on_test_batch_end(self, batch, logs=None):
-        time.sleep(0.3)
+        time.sleep(0.6)
 
 
 @pytest.fixture(scope="module")
 def fine_tuned(few, evaluation):
-    """(before, after, recorder, seconds) of a full network's training, of which 3 x 2 x 0.3 s are evaluation."""
+    """(before, after, recorder, seconds) of a full network's training, of which 3 x 0.6 s are evaluation."""
     model, recorder = support.network(), SlowlyEvaluated(["finetune"], "validation")
     stage = Stage(epochs=3, learning_rate=3e-2)
     start = time.perf_counter()
@@ -165,8 +166,8 @@ def test_the_clock_stands_still_while_the_model_is_evaluated(fine_tuned):
     _, _, recorder, wall = fine_tuned
     seconds = [row["seconds"] for row in recorder.rows]
     assert seconds == sorted(seconds) and seconds[0] > 0 and len(set(seconds)) == 3
-    assert seconds[-1] - seconds[0] < 1.2  # 8 small steps; the evaluations in between slept 2 x 2 x 0.3 s at least
-    assert recorder.evaluation_seconds > 3 * 2 * 0.3
+    assert seconds[-1] - seconds[0] < 1.2  # 8 small steps; the evaluations in between slept 2 x 0.6 s at least
+    assert recorder.evaluation_seconds > 3 * 0.6
     assert recorder.seconds + recorder.evaluation_seconds < wall
 
 
@@ -177,6 +178,28 @@ def test_a_full_network_is_trained_and_the_original_kept(fine_tuned, evaluation)
     assert [row["stage"] for row in recorder.rows] == ["finetune"] * 3
     assert recorder.rows[-1]["validation_accuracy"] == pytest.approx(accuracies(trained, evaluation)[0], abs=1e-6)
     assert recorder.rows[-1]["loss"] < recorder.rows[0]["loss"]
+
+
+@pytest.mark.parametrize(("images", "steps", "count"), [(8, 40, 8), (8, 30, 6), (8, 7, 7), (8, 13, 1), (40_000, 40, 1)])
+def test_short_steps_are_taken_some_at_a_time(images, steps, count):
+    assert train.steps_a_call(support.network(), ("CPU:0",), images, steps) == count
+
+
+def test_steps_on_several_devices_are_taken_singly():
+    assert train.steps_a_call(support.network(), ("CPU:0", "CPU:1"), 8, 40) == 1
+
+
+def test_eight_steps_a_call_are_eight_steps(few, evaluation):
+    def trained(count):
+        keras.utils.set_random_seed(0)
+        model = train.Subnetworks(decompose(support.network(), 2))
+        model.compile(lambda: make(Stage(epochs=1, learning_rate=1e-2), 8))
+        train.call_by(model, count)
+        model.fit(feed(few)(0, 0), steps_per_epoch=8, shuffle=False, verbose=0)
+        return [*model.subnets[1].get_weights(), *model.evaluate(evaluation, verbose=0, return_dict=True).values()]
+
+    for one, other in zip(trained(1), trained(8), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_no_epochs_are_no_change(few, evaluation):

@@ -62,7 +62,7 @@ COMPARED = {
             "as they are": ("default", "works.at_once"),
             "a branch each": ("default", "works.branches"),
             "a branch each, 1 thread an operation": ("one-thread", "works.branches"),
-            "8 steps a call": ("default", "works.at_once_by_eights"),
+            "1 step a call": ("default", "works.at_once_singly"),
             "1 thread an operation": ("one-thread", "works.at_once"),
             "malloc keeps memory": ("malloc", "works.at_once"),
             "TensorFlow keeps memory": ("bfc", "works.at_once"),

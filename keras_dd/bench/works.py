@@ -76,9 +76,9 @@ def at_once(task, numbers=None):
     return _fit_at_once(task, numbers=numbers)
 
 
-def at_once_by_eights(task):
-    """The same, eight steps in each call of TensorFlow."""
-    return _fit_at_once(task, steps_per_call=8)
+def at_once_singly(task):
+    """The same, one step in each call of TensorFlow."""
+    return _fit_at_once(task, steps_per_call=1)
 
 
 def branches(task):
@@ -90,8 +90,10 @@ def one_by_one(task):
     """The same sub-networks, fast ones too, one after another."""
     parts, models = parts_of(task), []
     for part, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
-        models.append(train.Subnetworks(Decomposition((part,), (box,)), (name,)))
-        models[-1].compile(Adam)
+        model = train.Subnetworks(Decomposition((part,), (box,)), (name,))
+        model.compile(Adam)
+        train.call_by(model, _steps_a_call(model, task))
+        models.append(model)
     return _fits([(model, _batches(task)) for model in models], task, parts)
 
 
@@ -131,22 +133,27 @@ def _stock(network):
     return network
 
 
-def _full_fit(task, network, steps_per_call=1):
+def _full_fit(task, network, steps_per_call=None):
     train.compile_full(network, Adam())
-    network.steps_per_execution = steps_per_call
+    train.call_by(network, steps_per_call or _steps_a_call(network, task))
     return _fits([(network, _batches(task))], task)
 
 
-def _fit_at_once(task, steps_per_call=1, apart=False, numbers=None):
+def _fit_at_once(task, steps_per_call=None, apart=False, numbers=None):
     parts = parts_of(task)
     numbers = range(task.parts) if numbers is None else numbers
     some = Decomposition(tuple(parts[k] for k in numbers), tuple(parts.boxes[k] for k in numbers))
     model = train.Subnetworks(some, devices.pick())
     model.compile(Adam)
-    model.steps_per_execution = steps_per_call
+    train.call_by(model, steps_per_call or _steps_a_call(model, task))
     for group in [group for group in model.groups if apart and len(group) > 1]:
         model.separate(group)
     return _fits([(model, _batches(task))], task, model.subnets)
+
+
+def _steps_a_call(model, task):
+    """As in an epoch of many steps."""
+    return train.steps_a_call(model, devices.pick(), task.batch_size, train.STEPS_A_CALL)
 
 
 def _batches(task):
