@@ -41,8 +41,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def move(self, mean, variance):
         """Moves the moving statistics towards those of a batch."""
         for moving, batch in (self.moving_mean, mean), (self.moving_variance, variance):
-            step = (1 - self.momentum) * (moving - tf.cast(batch, moving.dtype))
-            moving.value.assign_sub(step, read_value=False)  # one kernel; Keras' own has several
+            value = tf.convert_to_tensor(moving)  # read once
+            moving.assign(value - (1 - self.momentum) * (value - tf.cast(batch, moving.dtype)))
 
 
 class FusedGelu(keras.layers.Activation):

@@ -4,6 +4,9 @@ import itertools
 import re
 from typing import Protocol
 
+import rich
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from keras_dd import rundir, snapshot
 from keras_dd.config import UserError
 from keras_dd.decomposition import Decomposition
@@ -70,10 +73,15 @@ def ready(job, stage, recorder, run_dir, cluster):
     # What the recorder of a task knew: the first of the watchers of a snapshot.
     states = {name: facts["watchers"][0] for name, facts in known.items()}
     recorder.earlier = max((state["earlier"] for state in states.values()), default=0.0)
+    # A bar a task, on a terminal only; what is printed meanwhile comes above them.
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bars, bar_of = Progress(*columns, transient=True, disable=not rich.get_console().is_terminal), {}
 
     def hear(name, kind, content):
         if kind == "said":
             print(f"{name}: {numbered(content, groups[name])}")
+        elif kind == "steps":
+            bars.update(bar_of[name], completed=content)
         elif kind == "snapshot":
             snapshot.keep(folder, tasks.label(name), content)
         elif kind == "begun":
@@ -95,7 +103,11 @@ def ready(job, stage, recorder, run_dir, cluster):
         over = [name for name, facts in known.items() if facts["position"][0] == job.stages[stage].epochs]
         results = {name: tasks.learned(job, given[name], folder) for name in over}
         cluster.begin(run_dir, cluster.data_of(job))
-        results |= run(cluster, {name: given[name] for name in given if name not in over}, folder, hear, not are_parts)
+        left = {name: given[name] for name in given if name not in over}
+        with bars:
+            for name in left:
+                bar_of[name] = bars.add_task(name, total=job.steps_per_epoch * job.stages[stage].epochs)
+            results |= run(cluster, left, folder, hear, not are_parts)
         for name, result in results.items():
             hear(name, "state", result["state"])
         if job.settings.tensorboard:

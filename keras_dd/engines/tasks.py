@@ -10,6 +10,7 @@ import dataclasses
 import io
 import os
 import platform
+import time
 from pathlib import Path
 
 import keras
@@ -27,6 +28,8 @@ from keras_dd.job import Job, images, seed
 from keras_dd.recorder import Recorder
 from keras_dd.recursion import deep
 from keras_dd.signals import Stop
+
+MOMENT = 0.5  # seconds between two messages on how many steps are done
 
 
 def task(job, stage, networks, boxes, mark):
@@ -113,7 +116,7 @@ def work(given, data, cpus, gpus, folder, send, taken=None, stop=None):
         gpus: whether the GPUs that the process sees are its own.
         folder: where its snapshots lie; it goes on from the last one.
         send: `send(kind, content)` tells the process that started the task: "begun" with facts, "said" with a line,
-            and "state" with what the recorder knows, when an epoch ends.
+            "steps" with how many are done, and "state" with what the recorder knows, when an epoch ends.
         taken: of `snapshot.Snapshots`.
         stop: a `signals.Stop` that this process is in, if it is.
 
@@ -186,11 +189,16 @@ def _dataset(data):
 
 
 class Teller(keras.callbacks.Callback):
-    """Tells what a `Recorder`, which is called before, knows at the end of an epoch."""
+    """Tells now and then how many steps are done, and when an epoch ends what a `Recorder`, called before, knows."""
 
     def __init__(self, recorder, send):
         super().__init__()
-        self.recorder, self.send = recorder, send
+        self.recorder, self.send, self.told = recorder, send, 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.perf_counter() - self.told > MOMENT:
+            self.told = time.perf_counter()
+            self.send("steps", int(self.model.optimizer.iterations))
 
     def on_epoch_end(self, epoch, logs=None):
         self.send("state", self.recorder.state()[0])
