@@ -61,7 +61,7 @@ def measure(work, task):
         counts[kind_of(name)] += 1 / steps
         names[name] += event.duration_ps / 1e9 / steps
     return {
-        "work": work,
+        "work": work.removesuffix("_singly"),
         "images a step": facts["images"],
         "step, ms": 1e3 * seconds / STEPS,
         "operations, ms": {kind: times[kind] for kind in (*KINDS, REST)},
@@ -92,7 +92,7 @@ def main():
 
     found = {"command": " ".join(["python figures/profiling.py", *sys.argv[1:]]), "task": about}
     found |= {"environment": rundir.environment(), "results": []}
-    for work, dtype in itertools.product(("fit", "at_once"), ("float32", "bfloat16")):
+    for work, dtype in itertools.product(("fit_singly", "at_once_singly"), ("float32", "bfloat16")):
         row = measure(work, Task(**about, dtype=dtype)) | {"dtype": dtype}
         found["results"].append(row)
         print(f"{work}, {dtype}: {row['step, ms']:.1f} ms a step")

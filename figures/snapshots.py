@@ -53,6 +53,7 @@ def main():
             None,
             ("CPU:0",),
             [*watchers, snapshots, clock],
+            a_call=1,
         )
         size = max(path.stat().st_size for path in Path(folder).iterdir())
     step, taken = statistics.median(clock.steps[1:]), statistics.median(clock.taken[1:])

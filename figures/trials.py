@@ -137,7 +137,7 @@ class Trial:
         def batches(epoch, step):
             return self.job.batches(offset + epoch, step)
 
-        found = fit(networks, stage, batches, steps, None, self.job.devices, [clock, *callbacks])
+        found = fit(networks, stage, batches, steps, None, self.job.devices, [clock, *callbacks], a_call=1)
         return found, clock.seconds
 
 
@@ -146,7 +146,7 @@ def alone(job):
     steps, parts = Steps(), decompose(job.model, job.settings.parts)
     one = Decomposition(parts.subnets[:1], parts.boxes[:1])
     stage = job.stages["subnets"].lasting(1)
-    train.fit_subnets(one, stage, job.batches, job.steps_per_epoch, None, job.devices, [steps])
+    train.fit_subnets(one, stage, job.batches, job.steps_per_epoch, None, job.devices, [steps], a_call=1)
     return steps.seconds / len(steps.each)
 
 

@@ -66,7 +66,7 @@ def scores(subnets, boxes):
         if not (_fills_lanes(layer) or any(isinstance(value, Apart) for value in values)):
             return rule(twins[name], given)
         each = zip(*(_of_each(value, len(subnets)) for value in values), strict=True)
-        each = [list(own) if isinstance(given, list) else own[0] for own in each]
+        each = [keras.tree.pack_sequence_as(given, own) for own in each]
         return Apart([rule([twin], own) for twin, own in zip(twins[name], each, strict=True)])
 
     image = tf.cast(tf.concat(boxes, axis=-1), subnets[0].inputs[0].dtype)
@@ -123,7 +123,7 @@ def _has_rule(layer):
     )
 
 
-def _apart(x, count):
+def _by_network(x, count):
     """(..., count * channels) as (..., count, channels)."""
     return tf.reshape(x, (-1, *x.shape[1:-1], count, x.shape[-1] // count))
 
@@ -150,12 +150,12 @@ def _conv(twins, x):
     x = tf.cast(x, layer.compute_dtype)
     x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
     x = tf.nn.bias_add(x, _all(twins, "bias", tf.concat)) if layer.use_bias else x
-    return _together(layer.activation(_apart(x, count)))  # a softmax, say, is over one network's channels
+    return _together(layer.activation(_by_network(x, count)))  # a softmax, say, is over one network's channels
 
 
 def _dense(twins, x):
     layer = twins[0]
-    x = tf.cast(_apart(x, len(twins)), layer.compute_dtype)
+    x = tf.cast(_by_network(x, len(twins)), layer.compute_dtype)
     x = tf.einsum("...ki,kio->...ko", x, _all(twins, "kernel"))
     return _together(layer.activation(x + _all(twins, "bias") if layer.use_bias else x))
 
@@ -180,13 +180,13 @@ def _rescale(twins, x):
 
 
 def _flatten(twins, x):
-    x = _apart(x, len(twins))  # (N, height, width, count, channels)
+    x = _by_network(x, len(twins))  # (N, height, width, count, channels)
     x = tf.transpose(x, (0, len(x.shape) - 2, *range(1, len(x.shape) - 2), len(x.shape) - 1))
     return tf.reshape(x, (-1, tf.math.reduce_prod(x.shape[1:])))
 
 
 def _concatenate(twins, xs):
-    return _together(tf.concat([_apart(x, len(twins)) for x in xs], axis=-1))
+    return _together(tf.concat([_by_network(x, len(twins)) for x in xs], axis=-1))
 
 
 def _network_by_network(twins, x):
@@ -194,7 +194,7 @@ def _network_by_network(twins, x):
 
 
 def _activation(twins, x):
-    return _together(twins[0](_apart(x, len(twins))))
+    return _together(twins[0](_by_network(x, len(twins))))
 
 
 def _at_once(twins, x):
@@ -215,7 +215,12 @@ RULES = {
     layers.Dense: (_dense, _always),
     FusedBatchNormalization: (
         _batch_norm,
-        lambda layer: _over_channels(layer) and layer.trainable and not (layer.synchronized or layer.renorm),
+        lambda layer: (
+            _over_channels(layer)
+            and layer.input_spec.ndim == 4  # or it is none for the fused kernel
+            and layer.trainable
+            and not (layer.synchronized or layer.renorm)
+        ),
     ),
     layers.Rescaling: (_rescale, lambda layer: max(np.ndim(layer.scale), np.ndim(layer.offset)) < 2),
     layers.Flatten: (_flatten, _always),

@@ -13,9 +13,9 @@ from keras_dd.decomposition import Decomposition
 from keras_dd.job import images, prepare
 from keras_dd.recipes import RECIPES
 
-# Steps a round, rounds of which the first one, which traces, does not count, and batches of an evaluation.  The median
-# round counts, for a run meets what else the machine does as well, and rounds are long, for the batches made ready
-# while the one before is evaluated are a gift that an epoch hardly notices.
+# Steps a round, more or less; rounds, of which the first one, which traces, does not count; batches of an evaluation.
+# The median round counts, for a run meets what else the machine does as well, and rounds are long, for the batches made
+# ready while the one before is evaluated are a gift that an epoch hardly notices.
 STEPS, ROUNDS, EVALUATIONS = 24, 4, 2
 
 
@@ -80,14 +80,16 @@ def _timed(job, fit, networks, each):
     clock, stage = Stopwatch(), dataclasses.replace(next(iter(job.stages.values())), epochs=ROUNDS)
     images = len(getattr(job.dataset, job.evaluated_on))
     evaluation = job.evaluation().take(EVALUATIONS)
-    fit(networks, stage, job.batches, STEPS, evaluation, job.devices, [clock])
+    a_call = train.steps_a_call(each, job.devices, job.settings.batch_size, job.steps_per_epoch)  # as in the run
+    steps = a_call * max(1, round(STEPS / a_call))
+    fit(networks, stage, job.batches, steps, evaluation, job.devices, [clock], a_call=a_call)
     step, evaluated = (statistics.median(each[1:]) for each in (clock.training, clock.evaluation))
-    step /= STEPS
+    step /= steps
     return {
         "step": step,
         "evaluation": evaluated * max(1, images / (EVALUATIONS * EVALUATION_BATCH)),
-        "tracing": clock.training[0] - STEPS * step,
-        "set_up": clock.training[0] + clock.evaluation[0] - STEPS * step - evaluated,
+        "tracing": clock.training[0] - steps * step,
+        "set_up": clock.training[0] + clock.evaluation[0] - steps * step - evaluated,
         "flops": sum(cost.training_flops(network, job.settings.batch_size) for network in each),
         "bytes": cost.training_bytes(each, job.settings.batch_size),
     }

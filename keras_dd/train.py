@@ -1,6 +1,7 @@
 """Training: the sub-networks at once, each on its device, and the full network on all devices."""
 
 import itertools
+import math
 import sys
 
 import keras
@@ -13,9 +14,9 @@ from keras_dd.fused import accelerate, fused
 from keras_dd.graph import again, copy, is_softmax, operations, plain
 from keras_dd.optimizer import make
 
-# A call of TensorFlow costs one to three milliseconds, for the hundreds of variables that it is given.  So on a CPU
-# steps of fewer FLOPs than `SHORT` are taken up to `STEPS_A_CALL` at a time.
-STEPS_A_CALL, SHORT = 8, 5e9
+# A call of TensorFlow costs one to three milliseconds, for the hundreds of variables that it is given.  So on a CPU it
+# takes several steps, up to so many, and up to so many FLOPs: a second or so, for signals are heeded between calls.
+STEPS_A_CALL, FLOPS_A_CALL = 20, 4e10
 
 
 class Subnetworks(keras.Model):
@@ -143,20 +144,22 @@ class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
         return super().call(tf.one_hot(tf.cast(labels, tf.int32), scores.shape[-1]), scores)
 
 
-def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0)):
+def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0), a_call=None):
     """Train all sub-networks at once, up to `stage.epochs` epochs of `steps_per_epoch`.
 
     Args:
         batches: `batches(epoch, step)` gives all batches from there on.
         callbacks: those of Keras' `fit`, a `recorder.Recorder` among them.
         start: (epoch, step), from 0; a callback then brings the model to the state of that moment.
+        a_call: steps in each call of TensorFlow, a divisor of those in an epoch; by default `steps_a_call` says it.
 
     Returns:
         A new `Decomposition` of trained networks.
     """
     model = Subnetworks(parts, devices, stage.boxes == "random")
     model.compile(lambda: make(stage, steps_per_epoch), stage.label_smoothing)
-    _fit(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start)
+    call_by(model, a_call or _steps_a_call(model.subnets, devices, batches, steps_per_epoch, start))
+    _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     trained = []
     for subnet, copied, device in zip(parts, model.subnets, model.devices, strict=True):
         with tf.device(device):
@@ -164,7 +167,7 @@ def fit_subnets(parts, stage, batches, steps_per_epoch, evaluation, devices, cal
     return Decomposition(tuple(trained), parts.boxes)
 
 
-def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0)):
+def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start=(0, 0), a_call=None):
     """Train the full network data-parallel on all devices; a batch is that of all devices together.
 
     The arguments are those of `fit_subnets`.
@@ -176,9 +179,10 @@ def fit_full(model, stage, batches, steps_per_epoch, evaluation, devices, callba
         mirrored = copy(model, _synchronized if len(devices) > 1 else fused)
         compile_full(mirrored, make(stage, steps_per_epoch), stage.label_smoothing)
         mirrored.optimizer.build(mirrored.trainable_variables)
+    call_by(mirrored, a_call or _steps_a_call([model], devices, batches, steps_per_epoch, start))
     if start != (0, 0):
         mirrored.evaluate(evaluation.take(1), verbose=0)  # makes the metrics, whose state is to be brought back
-    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start)
+    _fit(mirrored, stage, batches, steps_per_epoch, evaluation, callbacks, start)
     return _with_weights_of(model, mirrored)
 
 
@@ -189,12 +193,19 @@ def _with_weights_of(model, trained):
     return found
 
 
-def steps_a_call(model, devices, batch_size, steps):
-    """How many steps of training to take in each call of TensorFlow: a number that divides `steps`."""
-    flops = sum(cost.training_flops(network, batch_size) for network in getattr(model, "subnets", [model]))
-    if flops > SHORT or set(devices) != {"CPU:0"}:
+def steps_a_call(networks, devices, batch_size, steps):
+    """How many steps of training networks at once to take in each call of TensorFlow: a divisor of `steps`."""
+    if set(devices) != {"CPU:0"}:
         return 1
-    return max(count for count in range(1, STEPS_A_CALL + 1) if steps % count == 0)
+    flops = sum(cost.training_flops(network, batch_size) for network in networks)
+    most = min(STEPS_A_CALL, int(FLOPS_A_CALL / max(flops, 1)))
+    return max((count for count in range(1, most + 1) if steps % count == 0), default=1)
+
+
+def _steps_a_call(networks, devices, batches, steps_per_epoch, start):
+    """The same for a whole stage, which may begin within an epoch."""
+    images, _ = batches(*start).element_spec
+    return steps_a_call(networks, devices, images.shape[0], math.gcd(steps_per_epoch, start[1]))
 
 
 def call_by(model, count):
@@ -205,20 +216,18 @@ def call_by(model, count):
         model.make_test_function(force=True)
 
 
-def _fit(model, stage, batches, steps_per_epoch, evaluation, devices, callbacks, start):
+def _fit(model, stage, batches, steps_per_epoch, evaluation, callbacks, start):
     """`keras.Model.fit`, with a progress bar on a terminal and a line an epoch in a log."""
     epoch, step = start
     until = None
     while until != stage.epochs:  # once at least: callbacks bring back a stage that was over already
         model.again = None
         until = epoch + 1 if step else stage.epochs  # the rest of an epoch comes first
-        images, steps = batches(epoch, step), steps_per_epoch - step
-        call_by(model, steps_a_call(model, devices, images.element_spec[0].shape[0], steps))
         model.fit(
-            images,
+            batches(epoch, step),
             initial_epoch=epoch,
             epochs=until,
-            steps_per_epoch=steps,
+            steps_per_epoch=steps_per_epoch - step,
             validation_data=evaluation,
             callbacks=callbacks,
             shuffle=False,  # the batches are shuffled already

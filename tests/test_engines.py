@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import rich
 import support
 from keras import layers
 
@@ -177,6 +178,16 @@ def test_networks_share_a_task_where_there_is_no_place_for_each(prepared, stage,
     again = Here(tmp_path / "there", places=2)  # more machines than when it began: the task is as it was
     found, _ = stage(prepared, again)
     assert again.given == [] and support.gap(there, found) == 0
+
+
+def test_each_task_has_a_bar_on_a_terminal(prepared, stage, tmp_path, capsys):
+    rich.reconfigure(force_terminal=True, width=100)
+    try:
+        stage(prepared, Here(tmp_path / "there"))
+    finally:
+        rich.reconfigure()
+    steps = 2 * prepared.steps_per_epoch
+    assert re.search(rf"subnet 2 .*[^0-9][1-9][0-9]*/{steps}[^0-9]", capsys.readouterr().out)
 
 
 def test_lines_of_a_task_have_the_numbers_of_the_run():

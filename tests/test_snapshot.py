@@ -21,9 +21,9 @@ from keras_dd.recorder import Recorder
 from keras_dd.signals import Stop, Terminated
 
 EPOCHS = 3
-# Of 256 images: 11 steps an epoch, which are taken singly, and 16, which are taken eight a call.
-BATCH = {"subnets": 23, "finetune": 16}
-# With slow weights of its own, which Lookahead has after 5, 10 and 12 steps.
+# Of 256 images: 23 steps an epoch, which are taken singly, and 32, which are taken 16 a call.
+BATCH = {"subnets": 11, "finetune": 8}
+# With slow weights of its own, which Lookahead has after every fifth step.
 STAGE = Stage(EPOCHS, learning_rate=1e-2, lookahead=True, bias_rate=4.0, label_smoothing=0.1, boxes="random")
 
 
@@ -102,8 +102,8 @@ def whole(begin, tmp_path_factory):
     ("stage", "at", "start", "says"),
     [
         ("subnets", (1, 1), (1, 2), "Going on in epoch 2, 2 steps into it"),  # with the step in which the signal came
-        ("finetune", (1, 0), (1, 8), "Going on in epoch 2, 8 steps into it"),  # with the call
-        ("finetune", (0, 8), (1, 0), "Going on in epoch 2, 0 steps into it"),  # and with an evaluation
+        ("finetune", (1, 0), (1, 16), "Going on in epoch 2, 16 steps into it"),  # with the call
+        ("finetune", (0, 16), (1, 0), "Going on in epoch 2, 0 steps into it"),  # and with an evaluation
     ],
 )
 def test_what_was_interrupted_ends_as_if_it_had_not_been(stage, at, start, says, whole, begin, few, tmp_path, capsys):

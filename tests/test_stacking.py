@@ -35,10 +35,24 @@ def pooled(width):
     return keras.Model(image, layers.Dense(10)(layers.GlobalMaxPooling2D()(x)))
 
 
+def wide(width):
+    """Behind a convolution that fills the lanes the networks are apart, in every kind of layer."""
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4 * width, 1)(layers.Conv2D(width, 3, strides=4, activation="relu")(image))
+    a = layers.Conv2D(4 * width, 3, padding="same", strides=2)(x)
+    a = layers.Activation("tanh")(layers.BatchNormalization()(a))
+    b = layers.MaxPooling2D(2, padding="same")(x)  # all in one tensor still
+    b = layers.Rescaling(np.linspace(0.5, 1.5, 4 * width).tolist(), offset=0.1)(b)
+    x = layers.Concatenate()((layers.Add()((a, b)), layers.ReLU()(a)))
+    x = layers.Dense(4 * width, activation="gelu")(layers.Flatten()(layers.MaxPooling2D()(x)))
+    return keras.Model(image, layers.Softmax()(layers.Dense(10)(x)))
+
+
 NETWORKS = {
     "resnet8": lambda: MODELS["resnet8"](16),
     "mine": lambda: mine(16),
     "pooled": lambda: pooled(16),
+    "wide": lambda: wide(16),
     "speednet": lambda: MODELS["speednet"](16),  # begins with a frozen layer
 }
 
@@ -133,6 +147,12 @@ def test_a_convolution_that_fills_the_lanes_keeps_its_own_kernel(bfloat16):
 )
 def test_networks_with_other_layers_are_branches(layer):
     assert groups(of_width(16, layer)) == [[0], [1], [2], [3]]
+
+
+def test_batch_norm_of_vectors_makes_branches():
+    image = keras.Input((32, 32, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3)(image))
+    assert groups(keras.Model(image, layers.Dense(10)(layers.BatchNormalization()(x)))) == [[0], [1], [2], [3]]
 
 
 def test_a_layer_called_by_keyword_makes_branches():

@@ -8,7 +8,7 @@ import pytest
 import support
 import tensorflow as tf
 
-from keras_dd import data, train
+from keras_dd import cost, data, train
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.evaluation import accuracies, subnet_accuracies
 from keras_dd.optimizer import make
@@ -180,19 +180,40 @@ def test_a_full_network_is_trained_and_the_original_kept(fine_tuned, evaluation)
     assert recorder.rows[-1]["loss"] < recorder.rows[0]["loss"]
 
 
-@pytest.mark.parametrize(("images", "steps", "count"), [(8, 40, 8), (8, 30, 6), (8, 7, 7), (8, 13, 1), (40_000, 40, 1)])
-def test_short_steps_are_taken_some_at_a_time(images, steps, count):
-    assert train.steps_a_call(support.network(), ("CPU:0",), images, steps) == count
+@pytest.mark.parametrize(("steps", "count"), [(40, 20), (781, 11), (390, 15), (13, 13), (23, 1)])
+def test_short_steps_are_taken_some_at_a_time(steps, count):
+    assert train.steps_a_call([support.network()], ("CPU:0",), 8, steps) == count
+
+
+def test_long_steps_are_taken_singly_and_those_between_a_few_at_a_time():
+    flops = cost.training_flops(support.network(), 1)
+    for calls, count in ((0.5, 1), (1.5, 1), (4.5, 4), (7, 5)):
+        images = round(train.FLOPS_A_CALL / flops / calls)
+        assert train.steps_a_call([support.network()], ("CPU:0",), images, 40) == count
 
 
 def test_steps_on_several_devices_are_taken_singly():
-    assert train.steps_a_call(support.network(), ("CPU:0", "CPU:1"), 8, 40) == 1
+    assert train.steps_a_call([support.network()], ("CPU:0", "CPU:1"), 8, 40) == 1
 
 
-def test_eight_steps_a_call_are_eight_steps(few, evaluation):
+def test_a_stage_that_begins_within_an_epoch_has_one_number_of_steps_a_call(few, evaluation, monkeypatch):
+    found, right = [], train.call_by
+    monkeypatch.setattr(train, "call_by", lambda model, count: found.append(count) or right(model, count))
+
+    def drawn(epoch, step):
+        return data.training_batches(few.train, 8, first_epoch=epoch, first_step=step)
+
+    recorder = Recorder(["finetune"], "test")
+    train.fit_full(support.network(), Stage(2, 1e-2), drawn, 32, evaluation, ("CPU:0",), [recorder], (0, 12))
+    assert found == [4] and [row["epoch"] for row in recorder.rows] == [1, 2]
+
+
+def test_several_steps_a_call_are_the_same_steps(few, evaluation):
+    """With an evaluation of two batches, and boxes that lie somewhere else in each step."""
+
     def trained(count):
         keras.utils.set_random_seed(0)
-        model = train.Subnetworks(decompose(support.network(), 2))
+        model = train.Subnetworks(decompose(support.network(), 2, overlap=8), random_boxes=True)
         model.compile(lambda: make(Stage(epochs=1, learning_rate=1e-2), 8))
         train.call_by(model, count)
         model.fit(feed(few)(0, 0), steps_per_epoch=8, shuffle=False, verbose=0)

@@ -15,6 +15,8 @@ from keras_dd.fused import accelerate
 from keras_dd.fused_optimizers import Adam
 from keras_dd.models import MODELS
 
+EPOCH = 50_000  # images
+
 
 class Clock(keras.callbacks.Callback):
     """Seconds from the end of the first steps on: what a call of `fit` costs before is nothing beside an epoch."""
@@ -31,6 +33,11 @@ class Clock(keras.callbacks.Callback):
 def fit(task):
     """The full network as `keras-dd fit` trains it, and fine-tunes it, on one device."""
     return _full_fit(task, accelerate(_full(task)))
+
+
+def fit_singly(task):
+    """The same, one step in each call of TensorFlow."""
+    return _full_fit(task, accelerate(_full(task)), steps_per_call=1)
 
 
 def fit_by_eights(task):
@@ -92,7 +99,7 @@ def one_by_one(task):
     for part, box, name in zip(parts, parts.boxes, itertools.cycle(devices.pick())):
         model = train.Subnetworks(Decomposition((part,), (box,)), (name,))
         model.compile(Adam)
-        train.call_by(model, _steps_a_call(model, task))
+        train.call_by(model, _steps_a_call(model.subnets, task))
         models.append(model)
     return _fits([(model, _batches(task)) for model in models], task, parts)
 
@@ -135,7 +142,7 @@ def _stock(network):
 
 def _full_fit(task, network, steps_per_call=None):
     train.compile_full(network, Adam())
-    train.call_by(network, steps_per_call or _steps_a_call(network, task))
+    train.call_by(network, steps_per_call or _steps_a_call([network], task))
     return _fits([(network, _batches(task))], task)
 
 
@@ -145,15 +152,15 @@ def _fit_at_once(task, steps_per_call=None, apart=False, numbers=None):
     some = Decomposition(tuple(parts[k] for k in numbers), tuple(parts.boxes[k] for k in numbers))
     model = train.Subnetworks(some, devices.pick())
     model.compile(Adam)
-    train.call_by(model, steps_per_call or _steps_a_call(model, task))
+    train.call_by(model, steps_per_call or _steps_a_call(model.subnets, task))
     for group in [group for group in model.groups if apart and len(group) > 1]:
         model.separate(group)
     return _fits([(model, _batches(task))], task, model.subnets)
 
 
-def _steps_a_call(model, task):
-    """As in an epoch of many steps."""
-    return train.steps_a_call(model, devices.pick(), task.batch_size, train.STEPS_A_CALL)
+def _steps_a_call(networks, task):
+    """As `fit` has them where an epoch is that of CIFAR."""
+    return train.steps_a_call(networks, devices.pick(), task.batch_size, EPOCH // task.batch_size)
 
 
 def _batches(task):

@@ -16,6 +16,7 @@ from keras_dd.scalars import Scalars
 
 # A task may lose so many workers, one after another without a snapshot between them, before it is given up.
 LOSSES = 3
+MOMENT = 1  # seconds from one message of a task on how many steps are done to the next
 
 
 class Lost(Exception):
@@ -75,7 +76,8 @@ def ready(job, stage, recorder, run_dir, cluster):
     recorder.earlier = max((state["earlier"] for state in states.values()), default=0.0)
     # A bar a task, on a terminal only; what is printed meanwhile comes above them.
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bars, bar_of = Progress(*columns, transient=True, disable=not rich.get_console().is_terminal), {}
+    has_bars = rich.get_console().is_terminal
+    bars, bar_of = Progress(*columns, transient=True, disable=not has_bars), {}
 
     def hear(name, kind, content):
         if kind == "said":
@@ -98,7 +100,8 @@ def ready(job, stage, recorder, run_dir, cluster):
         given = {}
         for name, names in groups.items():
             some = {each: named[each] for each in names}
-            given[name] = tasks.task(job, stage, some, [boxes[each] for each in names] if boxes else None, mark)
+            its_boxes = [boxes[each] for each in names] if boxes else None
+            given[name] = tasks.task(job, stage, some, its_boxes, mark, MOMENT if has_bars else None)
         # Those that were over when the run was interrupted need no machine, only what their last snapshot holds.
         over = [name for name, facts in known.items() if facts["position"][0] == job.stages[stage].epochs]
         results = {name: tasks.learned(job, given[name], folder) for name in over}
@@ -106,7 +109,9 @@ def ready(job, stage, recorder, run_dir, cluster):
         left = {name: given[name] for name in given if name not in over}
         with bars:
             for name in left:
-                bar_of[name] = bars.add_task(name, total=job.steps_per_epoch * job.stages[stage].epochs)
+                epoch, step = known[name]["position"] if name in known else (0, 0)
+                done, total = (e * job.steps_per_epoch + s for e, s in ((epoch, step), (job.stages[stage].epochs, 0)))
+                bar_of[name] = bars.add_task(name, completed=done, total=total)
             results |= run(cluster, left, folder, hear, not are_parts)
         for name, result in results.items():
             hear(name, "state", result["state"])

@@ -29,10 +29,8 @@ from keras_dd.recorder import Recorder
 from keras_dd.recursion import deep
 from keras_dd.signals import Stop
 
-MOMENT = 0.5  # seconds between two messages on how many steps are done
 
-
-def task(job, stage, networks, boxes, mark):
+def task(job, stage, networks, boxes, mark, tells_every=None):
     """What a process needs for the training of some sub-networks, or of the full network.
 
     Args:
@@ -40,6 +38,7 @@ def task(job, stage, networks, boxes, mark):
         networks: {name: network}, the names as in history.csv.
         boxes: of the sub-networks; None for the full network.
         mark: of the run, which snapshots carry.
+        tells_every: seconds from one message on how many steps are done to the next; None: there are none.
     """
     return {
         "name": title(list(networks)),
@@ -48,6 +47,7 @@ def task(job, stage, networks, boxes, mark):
         "networks": {name: packed(network) for name, network in networks.items()},
         "boxes": boxes and [dataclasses.astuple(box) for box in boxes],
         "mark": mark,
+        "tells_every": tells_every,
         "images": job.dataset.train.mark,
     }
 
@@ -148,7 +148,7 @@ def label(name):
 def learned(job, given, folder, send=lambda kind, content: None, taken=None, stop=None):
     """What `work` returns, of a task whose job is known here."""
     recorder, name = Recorder(list(given["networks"]), job.evaluated_on), label(given["name"])
-    telling = [Teller(recorder, send)]
+    telling = [Teller(recorder, send, given["tells_every"])]
     trained = trainer(job, given["stage"], name, recorder, stop or Stop(), folder, given["mark"], telling, taken)
     networks = tuple(map(unpacked, given["networks"].values()))
     if given["boxes"]:
@@ -191,17 +191,22 @@ def _dataset(data):
 class Teller(keras.callbacks.Callback):
     """Tells now and then how many steps are done, and when an epoch ends what a `Recorder`, called before, knows."""
 
-    def __init__(self, recorder, send):
+    def __init__(self, recorder, send, every):
         super().__init__()
-        self.recorder, self.send, self.told = recorder, send, 0.0
+        self.recorder, self.send, self.every, self.told = recorder, send, every, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.perf_counter() - self.told > MOMENT:
-            self.told = time.perf_counter()
-            self.send("steps", int(self.model.optimizer.iterations))
+        if self.every and time.perf_counter() - self.told > self.every:
+            self._tell_steps()
 
     def on_epoch_end(self, epoch, logs=None):
         self.send("state", self.recorder.state()[0])
+        if self.every:
+            self._tell_steps()
+
+    def _tell_steps(self):
+        self.told = time.perf_counter()
+        self.send("steps", int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)))
 
 
 class Lines(io.TextIOBase):
