@@ -39,7 +39,7 @@ def wide(width):
     """Behind a convolution that fills the lanes the networks are apart, in every kind of layer."""
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(4 * width, 1)(layers.Conv2D(width, 3, strides=4, activation="relu")(image))
-    a = layers.Conv2D(4 * width, 3, padding="same", strides=2)(x)
+    a = layers.Conv2D(4 * width, 3, padding="same", strides=2, use_bias=False)(x)
     a = layers.Activation("tanh")(layers.BatchNormalization()(a))
     b = layers.MaxPooling2D(2, padding="same")(x)  # all in one tensor still
     b = layers.Rescaling(np.linspace(0.5, 1.5, 4 * width).tolist(), offset=0.1)(b)

@@ -76,7 +76,7 @@ SINGLE = {
     "startup": ("here", "machine.startup"),
     "composition": ("alone", "machine.composition"),
 }
-# What keras-dd does not do, for want of a gain: docs/performance.md.
+# Ways that keras-dd does not go, most of them for want of a gain: docs/performance.md.
 SETTINGS = ("settings", "settings-subnets")
 NAMES = ("ceilings", "full", "fused", "feed", "startup", "composition", "subnets", *SETTINGS)
 DEFAULT = NAMES[: -len(SETTINGS)]
