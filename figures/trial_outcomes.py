@@ -189,13 +189,16 @@ def draw(path):
     axes = figure.subplots()
     _, outcomes = _outcomes("w32")
     outcomes = {name: one for name, one in outcomes.items() if one.worth > -1}
-    for name, one in outcomes.items():
+    labels = []  # where they begin, from the highest down: one that would cover another comes below it
+    for name, one in sorted(outcomes.items(), key=lambda each: -each[1].worth):
         style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6}
         axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
         axes.plot(one.price, one.worth, "o", **style)
         axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)
-        beside = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
-        axes.annotate(name, (one.price, one.worth), **beside)
+        below = [y - 0.04 for x, y in labels if abs(x - one.price) < 1 and y - one.worth < 0.04]
+        labels.append((one.price, min([one.worth, *below])))
+        beside = {"xytext": (5, -3), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
+        axes.annotate(name, labels[-1], **beside)
     end, worths = 1.15 * max(one.price for one in outcomes.values()), [one.worth for one in outcomes.values()]
     axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)
     axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network")
