@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.figure import Figure
 from tables import FIGURES, spread
 from trial_ideas import BASELINES, CASES, IDEAS, SCALED
@@ -185,24 +186,27 @@ def draw_scales(path, idea="overlap 0"):
 
 def draw(path):
     """Worth against price; above the diagonal there is a gain.  What lost an epoch or more is in the table only."""
-    figure = Figure(figsize=(10, 6), dpi=160, layout="constrained")
+    figure = Figure(figsize=(10, 7.5), dpi=160, layout="constrained")
     axes = figure.subplots()
+    axes.set_xscale("function", functions=(np.sqrt, np.square))  # most ideas are at its left end
     _, outcomes = _outcomes("w32")
     outcomes = {name: one for name, one in outcomes.items() if one.worth > -1}
     labels = []  # where they begin, from the highest down: one that would cover another comes below it
     for name, one in sorted(outcomes.items(), key=lambda each: -each[1].worth):
-        style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6}
-        axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"])
+        style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6, "zorder": 3}
+        axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"], zorder=1)
         axes.plot(one.price, one.worth, "o", **style)
         axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)
-        below = [y - 0.04 for x, y in labels if abs(x - one.price) < 1 and y - one.worth < 0.04]
+        below = [y - 0.03 for x, y in labels if abs(x**0.5 - one.price**0.5) < 0.3 and y - one.worth < 0.03]
         labels.append((one.price, min([one.worth, *below])))
         beside = {"xytext": (5, -3), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
-        axes.annotate(name, labels[-1], **beside)
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.annotate(name, labels[-1], bbox=clear, zorder=2, **beside)
     end, worths = 1.15 * max(one.price for one in outcomes.values()), [one.worth for one in outcomes.values()]
-    axes.plot([0, end], [0, end], color="#bbbbbb", linestyle="--", linewidth=1)
+    diagonal = np.linspace(0, end, 200)
+    axes.plot(diagonal, diagonal, color="#bbbbbb", linestyle="--", linewidth=1)
     axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network")
-    axes.set(xlim=(-0.05, end), ylim=(min(worths) - 0.2, max(worths) + 0.3))
+    axes.set(xlim=(0, end), ylim=(min(worths) - 0.2, max(worths) + 0.3))
     title = "what ideas are worth, and cost: full points on one device, hollow ones on K devices without a link"
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
