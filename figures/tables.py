@@ -129,7 +129,7 @@ def bench():
 
 
 def xeon():
-    """The same, on another machine, before convolutions had kernels of their own in a task."""
+    """The same, on another machine, before wide convolutions kept their own kernels and short steps shared a call."""
     return _measured("bench-amx", "bench-amx-full", "bench-amx-bfloat16")
 
 

@@ -13,10 +13,12 @@ import keras_dd
 from keras_dd import data, devices, train
 from keras_dd.config import UserError
 from keras_dd.decomposition import decompose
+from keras_dd.engines.tasks import Teller
 from keras_dd.fused import FusedBatchNormalization, fused
 from keras_dd.fused_optimizers import Adam
 from keras_dd.graph import again, copy
 from keras_dd.recipes import RECIPES, Recipe, Stage
+from keras_dd.recorder import Recorder
 
 FOUR = devices.pick("4")
 BATCH = 64
@@ -206,3 +208,13 @@ def test_the_numbers_of_four_devices_are_those_of_one(runs):
 def test_a_batch_is_shared_equally(few):
     with pytest.raises(UserError, match="batch_size 66 .* 4 devices: try 64 or 68"):
         keras_dd.fit(support.network(), few, overlap=8, devices="4", batch_size=66)
+
+
+def test_a_task_on_several_devices_tells_its_steps(few):
+    def batches(epoch, step):
+        return data.training_batches(few.train, BATCH, first_epoch=epoch, first_step=step)
+
+    told, recorder = [], Recorder(["finetune"], "test")
+    teller = Teller(recorder, lambda kind, content: told.append((kind, content)), every=1e-9)
+    train.fit_full(support.network(), Stage(1, 1e-2), batches, 4, None, FOUR, [recorder, teller])
+    assert [content for kind, content in told if kind == "steps"] == [1, 2, 3, 4, 4]  # and at the end of the epoch

@@ -15,7 +15,7 @@ from keras_dd.fused import accelerate
 from keras_dd.fused_optimizers import Adam
 from keras_dd.models import MODELS
 
-EPOCH = 50_000  # images
+EPOCH = 50_000  # images, as of CIFAR
 
 
 class Clock(keras.callbacks.Callback):
@@ -159,7 +159,7 @@ def _fit_at_once(task, steps_per_call=None, apart=False, numbers=None):
 
 
 def _steps_a_call(networks, task):
-    """As `fit` has them where an epoch is that of CIFAR."""
+    """As many as `fit` takes in an `EPOCH`."""
     return train.steps_a_call(networks, devices.pick(), task.batch_size, EPOCH // task.batch_size)
 
 

@@ -123,7 +123,7 @@ def _crop(images, margin, key, padding, mirrored):
         columns = tf.where(mirrored[:, None] == 1, width + 2 * margin - 1 - columns, columns)
     if padding == "black":
         images = tf.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
-    else:  # tf.pad reflects so slowly that it took a fifth of the time of sub-networks
+    else:  # tf.pad reflects so slowly that it took a fifth of the processor where narrow networks train
         rows, columns = _reflected(rows - margin, height), _reflected(columns - margin, width)
     images = tf.gather(images, rows, batch_dims=1)
     return tf.gather(images, columns, axis=2, batch_dims=1)

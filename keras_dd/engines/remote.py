@@ -110,7 +110,8 @@ def ready(job, stage, recorder, run_dir, cluster):
         with bars:
             for name in left:
                 epoch, step = known[name]["position"] if name in known else (0, 0)
-                done, total = (e * job.steps_per_epoch + s for e, s in ((epoch, step), (job.stages[stage].epochs, 0)))
+                done = epoch * job.steps_per_epoch + step
+                total = job.stages[stage].epochs * job.steps_per_epoch
                 bar_of[name] = bars.add_task(name, completed=done, total=total)
             results |= run(cluster, left, folder, hear, not are_parts)
         for name, result in results.items():
