@@ -12,7 +12,8 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
 \b
   ceilings     what it multiplies and copies at most
   full         training and fine-tuning, against stock Keras with TensorFlow's
-               own flags, a bare training step, and PyTorch if it is installed
+               own flags, a bare training step, its convolutions alone, and
+               PyTorch if it is installed
   fused        batch normalisation and GELU in one kernel, against Keras' own
   feed         the feed of images, against what training consumes
   startup      the command line, and importing keras_dd
@@ -23,7 +24,7 @@ ABOUT = """Measure on this machine; the ways of each work take turns.
   settings, settings-subnets
                what else TensorFlow could be told; only if asked for
 
-All but the settings take about 8 minutes on two cores; what you ask for is told at
+All but the settings take about 9 minutes on two cores; what you ask for is told at
 the start. Times of a busy machine are worthless: let nothing else run.
 """
 

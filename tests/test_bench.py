@@ -9,6 +9,7 @@ import os
 import re
 
 import pytest
+from keras import layers
 from PIL import Image
 
 from keras_dd import bench, devices
@@ -46,6 +47,7 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
         "keras-dd",
         "stock Keras",
         "a bare training step",
+        "its convolutions alone",
         "fused",
         "Keras' own",
     ]
@@ -53,10 +55,11 @@ def test_bench_writes_what_it_measured(tmp_path, capsys):
     for row in written["ways"]:
         assert row["way"] in printed and row["images"] == 8 and row["steps"] == 2 and len(row["images_per_second"]) == 3
     ours = os.environ.get("TF_ENABLE_ONEDNN_OPTS")  # which keras_dd has set on x86
-    assert [row["onednn"] for row in written["ways"]] == [ours, None, ours, ours, ours]
+    assert [row["onednn"] for row in written["ways"]] == [ours, None, ours, ours, ours, ours]
     assert [row["what"] for row in written["results"]] == [
         "training or fine-tuning cnn, width 4: keras-dd / stock Keras",
         "training or fine-tuning cnn, width 4: keras-dd / a bare training step",
+        "training or fine-tuning cnn, width 4: keras-dd / its convolutions alone",
         "fused kernels of cnn, width 4: fused / Keras' own",
     ]
     for row in written["results"]:
@@ -74,6 +77,18 @@ def test_every_way_works(work):
     assert facts["images"] == 8 * (1 if work == "feed" else 2)
     assert answer(made, SMALL, f"works.{work}", steps=1)["seconds"] > 0
     assert answer(made, SMALL, f"works.{work}") is facts  # nothing is made twice
+
+
+def test_convolutions_alone_are_all_that_a_step_has():
+    """Of speednet: a frozen first layer has no gradients, and the next one reads what nobody learns."""
+    network = MODELS["speednet"](width=2, image_shape=(12, 12, 3))
+    shapes = [tuple(work().shape) for work in works.convolutions_of(network, batch_size=2)]
+    frozen, first, *others = (layer for layer in network.layers if isinstance(layer, layers.Conv2D))
+    expected = [(2, 11, 11, 24), (2, 11, 11, 2), (3, 3, 24, 2)]
+    assert [(2, *layer.output.shape[1:]) for layer in (frozen, first)] == expected[:2]
+    for layer in others:
+        expected += [(2, *layer.output.shape[1:]), tuple(layer.kernel.shape), (2, *layer.input.shape[1:])]
+    assert shapes == expected and len(others) == 5
 
 
 def test_sub_networks_in_workers_of_ray():

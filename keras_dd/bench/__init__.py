@@ -22,6 +22,7 @@ COMPARED = {
             "keras-dd": ("here", "works.fit"),
             "stock Keras": ("stock", "works.stock_fit"),
             "a bare training step": ("here", "works.bare_step"),
+            "its convolutions alone": ("here", "works.convolutions"),
             "PyTorch, channels last": ("torch", "torch_works.full"),
         },
     ),

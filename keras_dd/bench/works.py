@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_dd.bench.task import CLASSES, IMAGE_SHAPE
 from keras_dd.decomposition import Decomposition, decompose
 from keras_dd.fused import accelerate
 from keras_dd.fused_optimizers import Adam
+from keras_dd.graph import operations
 from keras_dd.models import MODELS
 
 EPOCH = 50_000  # images, as of CIFAR
@@ -78,6 +80,31 @@ def bare_step(task):
     return do, _facts([network], task)
 
 
+def convolutions(task):
+    """The convolutions of the full network and their gradients, one after another, and nothing else.
+
+    Of the time of a step this is what TensorFlow's library of convolutions takes, and no way to call it can save.
+    """
+    network = _full(task)
+    works = convolutions_of(network, task.batch_size)
+
+    @tf.function
+    def step():
+        corners = []  # of all results: what nobody reads is not computed
+        for work in works:
+            with tf.control_dependencies(corners[-1:]):
+                corners.append(work()[:1, :1, :1, :1])
+        return corners
+
+    def do(steps):
+        began = time.perf_counter()
+        for _ in range(steps):
+            step()[-1].numpy()
+        return time.perf_counter() - began
+
+    return do, _facts([network], task)
+
+
 def at_once(task, numbers=None):
     """All sub-networks, or those of some numbers, at once in one process, as `keras-dd fit` trains them."""
     return _fit_at_once(task, numbers=numbers)
@@ -122,6 +149,27 @@ def feed(task):
         return time.perf_counter() - began
 
     return do, {"images": task.batch_size}
+
+
+def convolutions_of(network, batch_size):
+    """A function without arguments for each convolution of random numbers, and for each gradient that training wants.
+
+    These are those of the kernel, where it is trained, and of what it reads, where layers before it are trained.
+    """
+    works, is_learnt = [], False
+    for layer in (each for each in operations(network).values() if isinstance(each, keras.layers.Conv2D)):
+        shapes = [(batch_size, *tensor.shape[1:]) for tensor in (layer.input, layer.output)]
+        x, slopes = (tf.cast(tf.random.normal(shape), layer.compute_dtype) for shape in shapes)
+        kernel = tf.cast(layer.kernel, layer.compute_dtype)
+        how = {"strides": (1, *layer.strides, 1), "padding": layer.padding.upper()}
+        works.append(partial(tf.raw_ops.Conv2D, input=x, filter=kernel, **how))
+        how |= {"out_backprop": slopes}
+        if layer.trainable:
+            works.append(partial(tf.raw_ops.Conv2DBackpropFilter, input=x, filter_sizes=kernel.shape, **how))
+        if is_learnt:
+            works.append(partial(tf.raw_ops.Conv2DBackpropInput, input_sizes=x.shape, filter=kernel, **how))
+        is_learnt = is_learnt or layer.trainable
+    return works
 
 
 def parts_of(task):
