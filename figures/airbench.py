@@ -3,7 +3,7 @@
 FILE is airbench94_muon.py of github.com/KellerJordan/cifar10-airbench, which trains in PyTorch for eight epochs.  It is
 run as it is but for `CHANGES`: it wants a GPU.  Speednet is trained by the same recipe, conventionally and by
 decomposition.  Seconds are those of training, on this machine; test images are evaluated between.  Writes airbench.json
-and airbench.png beside this file; runs that airbench.json has are not made again.
+beside this file, and does not make again what it has; `python figures/ideas.py` draws it.
 """
 
 import argparse
@@ -15,13 +15,19 @@ import tempfile
 from pathlib import Path
 
 OUTPUT = Path(__file__).with_suffix(".json")
-PUBLISHED = "published"
 RECIPE = "--dataset cifar10 --model speednet --width 64 --recipe speed-muon --dtype bfloat16 --views 6"
 # {arm: options of keras-dd fit}.
-ARMS = {
+OURS = {
     "conventional": f"{RECIPE} --method conventional",
     "decomposed": f"{RECIPE} --epochs 8",
 }
+NAMES = {
+    "published": "airbench94_muon.py, all in bfloat16",
+    "published-mixed": "airbench94_muon.py, weights in float32",
+    "conventional": "keras-dd, conventionally",
+    "decomposed": "keras-dd, by decomposition",
+}
+EPOCHS = dict.fromkeys(NAMES, "8") | {"decomposed": "2 + 8"}
 # Before the published script: what it has of a GPU and of torchvision, whose files `written` writes.
 PRELUDE = """
 import time, torch
@@ -43,18 +49,27 @@ CHANGES = (
     ("CifarNet().cuda()", "CifarNet()", "the device"),
     ("torch.cuda.Event(enable_timing=True)", "Clock()", "the device's clock"),
     ("torch.cuda.synchronize()", "pass", "the device's clock"),
-    (".half()", ".bfloat16()", "the CPU has half precision in this type"),
     ("import torchvision\nimport torchvision.transforms as T\n", "", "the images are there, and normalised as it does"),
     ("@torch.compile\n", "", "6.0 to 7.8 s a step, and 5.4 to 6.1 without (E)"),
     ('    model.compile(mode="max-autotune")\n', "", "the same"),
     ('    main("warmup", model)\n', "", "nothing is compiled"),
     ("range(200)", "range(1)", "a seed at a time"),
 )
+FORWARD, SCORES = "    def forward(self, x, whiten_bias_grad=True):\n", "return self.head(x) / x.size(-1)"
+# The same for each way to have no float16, which is slow on a CPU.
+PUBLISHED = {
+    "published": ((".half()", ".bfloat16()", "the nearest type"),),
+    "published-mixed": (
+        (".half()", ".float()", "bfloat16 has three bits less for the weights"),
+        (FORWARD, '    @torch.autocast("cpu", torch.bfloat16)\n' + FORWARD, "computes in bfloat16"),
+        (SCORES, "return self.head(x).float() / x.size(-1)", "the loss in float32"),
+    ),
+}
 
 
-def adapted(code, seed):
+def adapted(code, arm, seed):
     """The published code as it runs here."""
-    for there, here, _ in CHANGES:
+    for there, here, _ in CHANGES + PUBLISHED[arm]:
         if there not in code:
             sys.exit(f"the published script has no {there!r}: it must be airbench94_muon.py, of 2024 or 2025")
         code = code.replace(there, here)
@@ -74,12 +89,12 @@ def written(folder, data_dir):
         torch.save({"images": images, "labels": labels, "classes": dataset.classes}, folder / f"{name}.pt")
 
 
-def published(script, seed, data_dir):
+def published(script, arm, seed, data_dir):
     """{"curve": [[seconds, accuracy], ...], "views_accuracy": fraction} of the published script."""
     with tempfile.TemporaryDirectory() as folder:
         written(Path(folder) / "cifar10", data_dir)
         here = Path(folder) / script.name
-        here.write_text(adapted(script.read_text(encoding="utf-8"), seed), encoding="utf-8")
+        here.write_text(adapted(script.read_text(encoding="utf-8"), arm, seed), encoding="utf-8")
         found = {"curve": []}
         with subprocess.Popen([sys.executable, "-u", here.name], cwd=folder, stdout=subprocess.PIPE, text=True) as run:
             for line in run.stdout:
@@ -94,35 +109,32 @@ def published(script, seed, data_dir):
     return found
 
 
-def ours(options, seed, data_dir):
+def ours(arm, seed, data_dir):
     """The same of a run of keras-dd."""
     from keras_dd import clocks, report
 
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
-        command = [Path(sys.executable).with_name("keras-dd"), "fit", *options.split()]
+        command = [Path(sys.executable).with_name("keras-dd"), "fit", *OURS[arm].split()]
         subprocess.run([*command, "--data-dir", data_dir, "--seed", str(seed), "--run-dir", run_dir], check=True)
         told, history = report.read(run_dir)
     curve = clocks.curve(told, history, "one-device")
     return {"curve": [list(point) for point in curve], "views_accuracy": told["views_accuracy"]}
 
 
-def draw(runs, path):
-    """Accuracy against seconds of training, and by views at the end."""
+def draw(path):
+    """Accuracy against seconds of training, and by views at the end, of airbench.json."""
     from matplotlib.figure import Figure
 
     from keras_dd.curves import COLOURS
 
+    runs = json.loads(OUTPUT.read_text(encoding="utf-8"))["runs"]
     figure = Figure(figsize=(10, 5), dpi=160, layout="constrained")
     axes = figure.subplots()
-    names = {PUBLISHED: "published, in PyTorch", "conventional": "keras-dd, conventionally"}
-    colours = dict(zip((PUBLISHED, *ARMS), COLOURS[1:], strict=False))
-    for arm in colours:
-        label = names.get(arm, "keras-dd, by decomposition")
+    for (arm, label), colour in zip(NAMES.items(), COLOURS[1:], strict=False):
         for run in (run for run in runs if run["arm"] == arm):
-            axes.plot(*zip(*run["curve"], strict=True), ".-", color=colours[arm], label=label, linewidth=1.5)
-            end = run["curve"][-1][0]
-            axes.plot(end, run["views_accuracy"], "D", color=colours[arm], markerfacecolor="white", zorder=3)
+            axes.plot(*zip(*run["curve"], strict=True), ".-", color=colour, label=label, linewidth=1.5)
+            axes.plot(run["curve"][-1][0], run["views_accuracy"], "D", color=colour, markerfacecolor="white", zorder=3)
             label = None
     axes.axhline(0.94, color="#777777", linewidth=1, linestyle=":")
     axes.plot([], [], "D", color="#777777", markerfacecolor="white", label="by six views")
@@ -147,24 +159,22 @@ def main():
     about = {
         "command": " ".join(["python", "figures/airbench.py", *sys.argv[1:]]),
         "published_sha256": hashlib.sha256(asked.published.read_bytes()).hexdigest(),
-        "changes": [dict(zip(("there", "here", "why"), change, strict=True)) for change in CHANGES],
-        "options": ARMS,
+        "changes": CHANGES,
+        "changes_by_arm": PUBLISHED,
+        "options": OURS,
     }
     runs = json.loads(asked.output.read_text(encoding="utf-8"))["runs"] if asked.output.exists() else []
     for seed in range(asked.seeds):
-        for arm in (PUBLISHED, *ARMS):
+        for arm in NAMES:
             where = {"arm": arm, "seed": seed, "processor": devices.processor()}
             if any(where.items() <= run.items() for run in runs):
                 continue
             environment = rundir.environment()
-            is_published = arm == PUBLISHED
-            found = (published if is_published else ours)(
-                asked.published if is_published else ARMS[arm], seed, asked.data_dir
-            )
+            rest = arm, seed, asked.data_dir
+            found = ours(*rest) if arm in OURS else published(asked.published, *rest)
             runs.append(where | found | {"environment": environment})
             with replacing(asked.output) as partial:
                 partial.write_text(json.dumps(about | {"runs": runs}, indent=1) + "\n", encoding="utf-8")
-    draw(runs, asked.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

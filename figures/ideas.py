@@ -1,14 +1,15 @@
 """What was tried to get ahead of a tuned baseline: `python figures/ideas.py` writes the tables of docs/ideas.md.
 
-And the pictures beside them, figures/trials.png and scales.png (`trial_outcomes.py`).
+And the pictures beside them, figures/trials.png and scales.png (`trial_outcomes.py`), and airbench.png.
 """
 
 import csv
 import json
 import statistics
 
+import airbench as script
 from tables import FIGURES, filled, spread
-from trial_outcomes import draw, draw_scales, scales, trials
+from trial_outcomes import PROCESSORS, draw, draw_scales, scales, trials
 
 from keras_dd import comparison_report, verdict
 
@@ -143,9 +144,26 @@ def lengths():
     return "\n".join(lines)
 
 
-TABLES = (starts, epochs, ideas, trials, scales, lengths)
+def airbench():
+    """The published speed record's script, and speednet here by its recipe, on one machine."""
+    found = json.loads(script.OUTPUT.read_text(encoding="utf-8"))
+    lines = [
+        "| trained | epochs | seconds | accuracy, % | by six views, % | on | seed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for run in sorted(found["runs"], key=lambda run: (run["seed"], list(script.NAMES).index(run["arm"]))):
+        seconds, accuracy = run["curve"][-1]
+        cells = [script.NAMES[run["arm"]], script.EPOCHS[run["arm"]], f"{seconds:,.0f}"]
+        cells += [f"{100 * each:.2f}" for each in (accuracy, run["views_accuracy"])]
+        cells += [PROCESSORS[run["processor"]], str(run["seed"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+TABLES = (starts, epochs, ideas, trials, scales, lengths, airbench)
 
 if __name__ == "__main__":
     draw(FIGURES / "trials.png")
     draw_scales(FIGURES / "scales.png")
+    script.draw(FIGURES / "airbench.png")
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

@@ -9,35 +9,38 @@ from pathlib import Path
 
 OUTPUT = Path(__file__).with_suffix(".json")
 IMAGE_SHAPE, CLASSES, STEPS = (32, 32, 3), 10, 4
-# (model, width, batch size, networks at once: 1 full one, or that many sub-networks)
+# (model, width, batch size, dtype, networks at once: 1 full one, or that many sub-networks)
 CASES = [
-    (model, width, batch_size, at_once)
+    (model, width, batch_size, dtype, at_once)
     for model, width, batch_size in (
         ("resnet20", 16, 256),
         ("resnet8", 32, 256),
         ("cnn", 32, 1024),
         ("resnet14", 24, 192),
     )
+    for dtype in ("float32", "bfloat16")
     for at_once in (1, 4)
 ]
 
 
-def networks(model, width, at_once):
+def networks(model, width, dtype, at_once):
     """A `Decomposition` of that many parts; for 1, the full network on the whole image."""
+    from keras_dd import devices
     from keras_dd.decomposition import decompose
     from keras_dd.models import MODELS
 
-    return decompose(MODELS[model](width, CLASSES, IMAGE_SHAPE), at_once)
+    with devices.computing_in(dtype):
+        return decompose(MODELS[model](width, CLASSES, IMAGE_SHAPE), at_once)
 
 
-def estimate(model, width, batch_size, at_once):
+def estimate(model, width, batch_size, dtype, at_once):
     """MiB that the plan tells."""
     from keras_dd import cost
 
-    return cost.training_bytes(networks(model, width, at_once), batch_size) / cost.MIB
+    return cost.training_bytes(networks(model, width, dtype, at_once), batch_size) / cost.MIB
 
 
-def measure(model, width, batch_size, at_once):
+def measure(model, width, batch_size, dtype, at_once):
     """MiB by which the process grows in training: from the built networks and the loaded images to the peak."""
     import numpy as np
 
@@ -45,7 +48,7 @@ def measure(model, width, batch_size, at_once):
     from keras_dd.recipes import Stage
     from keras_dd.recorder import Recorder
 
-    nets = networks(model, width, at_once)
+    nets = networks(model, width, dtype, at_once)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch_size, *IMAGE_SHAPE), dtype=np.uint8)
     split = data.Split(images, random.integers(0, CLASSES, batch_size, dtype=np.int32))
@@ -65,7 +68,7 @@ def main():
     for case in CASES:
         with multiprocessing.get_context("spawn").Pool(1) as process:
             told, measured = process.apply(estimate, case), process.apply(measure, case)
-        names = dict(zip(("model", "width", "batch_size", "at_once"), case, strict=True))
+        names = dict(zip(("model", "width", "batch_size", "dtype", "at_once"), case, strict=True))
         results.append(names | {"estimated": round(told), "measured": round(measured), "ratio": told / measured})
         print(results[-1], flush=True)
     about = {"command": "python figures/memory.py", "unit": "MiB", "environment": rundir.environment()}

@@ -139,6 +139,14 @@ def joined_in_steps(trial, **tuning):
     return trial.full(trial.begins(trial.joined(halves)), **tuning)
 
 
+def own_images(trial):
+    """Each part is trained by itself, for half an epoch twice, of images in an order of its own."""
+    parts, trained = decompose(trial.job.model, trial.job.settings.parts), []
+    for subnet, box in zip(parts, parts.boxes, strict=True):
+        trained += trial.subnets(parts=Decomposition((subnet,), (box,)), share=0.5)
+    return trial.full(trial.begins(trial.joined(Decomposition(tuple(trained), parts.boxes))))
+
+
 def two_rounds(trial):
     """An epoch of sub-networks, one of the whole, one of its diagonal blocks as sub-networks, two of the whole."""
     steps = trial.job.steps_per_epoch
@@ -217,6 +225,7 @@ IDEAS = {
     "8 epochs": sees("eight epochs of sub-networks", "four times the price, a better start yet", epochs=8),
     "overlap 0": sees("boxes that do not overlap", "0.64 of the price, a worse start", overlap=0),
     "whole images": sees("sub-networks see the whole image", "2.6 times the price, a better start", overlap=32),
+    "own images": Idea("each part learns from a half of its own, twice (bagging)", "parts that differ", own_images),
     "random boxes": sees("a box somewhere else in each step", "parts that are alike: a worse start", boxes="random"),
     "noise 0.3": joins("noise between the parts, 0.3 of He's", "parts work together sooner", off_diagonal="noise:0.3"),
     "noise 0.3, overlap 0": Idea(
