@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -50,13 +51,13 @@ CHANGES = (
     ("torch.cuda.Event(enable_timing=True)", "Clock()", "the device's clock"),
     ("torch.cuda.synchronize()", "pass", "the device's clock"),
     ("import torchvision\nimport torchvision.transforms as T\n", "", "the images are there, and normalised as it does"),
-    ("@torch.compile\n", "", "6.0 to 7.8 s a step, and 5.4 to 6.1 without (E)"),
+    ("@torch.compile\n", "", "slower: the first steps take 6.0 to 7.8 s, and 5.4 to 6.1 without (E)"),
     ('    model.compile(mode="max-autotune")\n', "", "the same"),
     ('    main("warmup", model)\n', "", "nothing is compiled"),
     ("range(200)", "range(1)", "a seed at a time"),
 )
 FORWARD, SCORES = "    def forward(self, x, whiten_bias_grad=True):\n", "return self.head(x) / x.size(-1)"
-# The same for each way to have no float16, which is slow on a CPU.
+# And one of these, for float16 is slow on a CPU.
 PUBLISHED = {
     "published": ((".half()", ".bfloat16()", "the nearest type"),),
     "published-mixed": (
@@ -90,36 +91,44 @@ def written(folder, data_dir):
 
 
 def published(script, arm, seed, data_dir):
-    """{"curve": [[seconds, accuracy], ...], "views_accuracy": fraction} of the published script."""
+    """What the published script has told, and the version of PyTorch."""
     with tempfile.TemporaryDirectory() as folder:
         written(Path(folder) / "cifar10", data_dir)
-        here = Path(folder) / script.name
+        here, lines = Path(folder) / script.name, []
         here.write_text(adapted(script.read_text(encoding="utf-8"), arm, seed), encoding="utf-8")
-        found = {"curve": []}
         with subprocess.Popen([sys.executable, "-u", here.name], cwd=folder, stdout=subprocess.PIPE, text=True) as run:
             for line in run.stdout:
                 print(line, end="", flush=True)
-                cells = [cell.strip() for cell in line.split("|")[1:-1]]
-                if len(cells) == 6 and cells[1].isdigit():
-                    found["curve"].append([float(cells[5]), float(cells[3])])
-                if len(cells) == 6 and cells[1] == "eval":
-                    found["views_accuracy"] = float(cells[4])
+                lines.append(line)
     if run.returncode:
         sys.exit(f"{script.name} ended with code {run.returncode}")
+    return told(lines) | {"torch": version("torch")}
+
+
+def told(lines):
+    """{"curve": [[seconds, accuracy], ...], "views_accuracy", "views_seconds"} of the table that the script prints."""
+    found = {"curve": []}
+    for _, epoch, _, accuracy, by_views, seconds in (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.count("|") == 7
+    ):
+        if epoch.isdigit():
+            found["curve"].append([float(seconds), float(accuracy)])
+        elif epoch == "eval":
+            found |= {"views_accuracy": float(by_views), "views_seconds": float(seconds) - found["curve"][-1][0]}
     return found
 
 
 def ours(arm, seed, data_dir):
-    """The same of a run of keras-dd."""
+    """{"curve": [[seconds, accuracy], ...], "views_accuracy": fraction} of a run of keras-dd."""
     from keras_dd import clocks, report
 
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         command = [Path(sys.executable).with_name("keras-dd"), "fit", *OURS[arm].split()]
         subprocess.run([*command, "--data-dir", data_dir, "--seed", str(seed), "--run-dir", run_dir], check=True)
-        told, history = report.read(run_dir)
-    curve = clocks.curve(told, history, "one-device")
-    return {"curve": [list(point) for point in curve], "views_accuracy": told["views_accuracy"]}
+        results, history = report.read(run_dir)
+    curve = clocks.curve(results, history, "one-device")
+    return {"curve": [list(point) for point in curve], "views_accuracy": results["views_accuracy"]}
 
 
 def draw(path):

@@ -155,7 +155,7 @@ def airbench():
         seconds, accuracy = run["curve"][-1]
         cells = [script.NAMES[run["arm"]], script.EPOCHS[run["arm"]], f"{seconds:,.0f}"]
         cells += [f"{100 * each:.2f}" for each in (accuracy, run["views_accuracy"])]
-        cells += [PROCESSORS[run["processor"]], str(run["seed"])]
+        cells += [PROCESSORS.get(run["processor"], run["processor"]), str(run["seed"])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

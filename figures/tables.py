@@ -115,6 +115,8 @@ MACHINES = {
     "bench-zen4": "E",
     "bench-zen4-bfloat16": "E",
     "bench-zen4-batch128": "E",
+    "bench-zen4-full": "E",
+    "bench-zen4-full-bfloat16": "E",
     "bench-zen4-width8": "E",
     "bench-zen4-width8-bfloat16": "E",
     "bench-avx512": "B",
@@ -126,6 +128,11 @@ MACHINES = {
 def bench():
     """One row a committed measurement."""
     return _measured("bench-zen4", "bench-zen4-batch128", "bench-zen4-bfloat16")
+
+
+def limit():
+    """How near to the time of its convolutions the full network is trained."""
+    return _measured("bench-zen4-full", "bench-zen4-full-bfloat16")
 
 
 def xeon():
@@ -246,7 +253,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (profile, speednet, xeon, epyc, older_machine, narrow, settings),
+    PERFORMANCE: (limit, profile, speednet, xeon, epyc, older_machine, narrow, settings),
 }
 
 if __name__ == "__main__":

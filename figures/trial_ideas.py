@@ -140,10 +140,12 @@ def joined_in_steps(trial, **tuning):
 
 
 def own_images(trial):
-    """Each part is trained by itself, for half an epoch twice, of images in an order of its own."""
+    """Each part sees random halves of two epochs, its own ones, which is an epoch's steps; one part after another."""
     parts, trained = decompose(trial.job.model, trial.job.settings.parts), []
     for subnet, box in zip(parts, parts.boxes, strict=True):
         trained += trial.subnets(parts=Decomposition((subnet,), (box,)), share=0.5)
+    trial.fed = 2  # the whole goes on with the images that it has elsewhere
+    trial.alone = 1 / len(parts)
     return trial.full(trial.begins(trial.joined(Decomposition(tuple(trained), parts.boxes))))
 
 
@@ -225,7 +227,11 @@ IDEAS = {
     "8 epochs": sees("eight epochs of sub-networks", "four times the price, a better start yet", epochs=8),
     "overlap 0": sees("boxes that do not overlap", "0.64 of the price, a worse start", overlap=0),
     "whole images": sees("sub-networks see the whole image", "2.6 times the price, a better start", overlap=32),
-    "own images": Idea("each part learns from a half of its own, twice (bagging)", "parts that differ", own_images),
+    "own images": Idea(
+        "each part learns from a random half of its own, of two epochs, one part after another",
+        "as one epoch: parts that differ",
+        own_images,
+    ),
     "random boxes": sees("a box somewhere else in each step", "parts that are alike: a worse start", boxes="random"),
     "noise 0.3": joins("noise between the parts, 0.3 of He's", "parts work together sooner", off_diagonal="noise:0.3"),
     "noise 0.3, overlap 0": Idea(

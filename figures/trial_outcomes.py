@@ -91,6 +91,7 @@ def _prices(idea, machine, rows, tuned):
     plain = here[PLAIN]
     alone = min(row["alone_step"] * row["steps_per_epoch"] for row in plain) * SUBNET_EPOCHS
     alone /= min(row["seconds"]["subnets"] for row in plain)
+    alone = here[idea][0].get("alone_share") or alone
     subnets, other = (min(row["seconds"][kind] for row in here[idea]) for kind in ("subnets", "other"))
     return (subnets + other) / epoch, (alone * subnets + other) / epoch
 

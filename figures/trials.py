@@ -73,12 +73,13 @@ class Window(keras.callbacks.Callback):
 class Trial:
     """One run of one seed: its full network, what trains it, and the seconds of each kind of training.
 
+    `alone` is the share of the sub-networks' seconds that one of them takes by itself, where not all train at once.
     `trained` keeps sub-networks between the trials of a seed: those of equal settings are the same.
     """
 
     def __init__(self, job, epochs, trained):
         self.job, self.epochs, self.trained = job, epochs, trained
-        self.fed, self.start = 0, None
+        self.fed, self.start, self.alone = 0, None, None
         self.seconds = {"subnets": 0.0, "full": 0.0, "other": 0.0}
 
     def subnets(self, epochs=2, overlap=None, boxes="fixed", share=1.0, parts=None, callbacks=()):
@@ -175,6 +176,7 @@ def made(case, seed, data_dir, names):
             "accuracy": trial.accuracy(model),
             "seconds": trial.seconds,
             "alone_step": share,
+            "alone_share": trial.alone,
             "steps_per_epoch": job.steps_per_epoch,
         }
 

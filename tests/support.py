@@ -1,5 +1,6 @@
 """What the tests share: a small data set of real images, small networks, and processes of their own."""
 
+import importlib.util
 import io
 import json
 import os
@@ -114,3 +115,12 @@ class Killer(io.StringIO):
             self.killed = int(begun[3])
             os.kill(self.killed, signal.SIGKILL)
         return len(text)
+
+
+def script(name):
+    """A script of the folder figures, as a module."""
+    path = HERE.parent / "figures" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

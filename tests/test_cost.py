@@ -1,24 +1,14 @@
 """cost.py: multiply-accumulates and memory, against numbers counted by hand."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import keras
 import pytest
 from keras import layers
+from support import script
 
 from keras_dd import cost
 from keras_dd.models import cnn, resnet
-
-
-def script(name):
-    """A script of the folder figures, as a module."""
-    path = Path(__file__).parents[1] / "figures" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def chain(*hidden):
