@@ -83,7 +83,7 @@ def bare_step(task):
 def convolutions(task):
     """The convolutions of the full network and their gradients, one after another, and nothing else.
 
-    Of the time of a step this is what TensorFlow's library of convolutions takes, and no way to call it can save.
+    About what of a step is the library's of convolutions: operations of a step run two at a time, too.
     """
     network = _full(task)
     works = convolutions_of(network, task.batch_size)
