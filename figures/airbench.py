@@ -149,7 +149,7 @@ def draw(path):
     axes.plot([], [], "D", color="#777777", markerfacecolor="white", label="by six views")
     axes.set(xlabel="seconds of training", ylabel="test accuracy", xlim=(0, None), ylim=(0.5, 0.97))
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axes.set_title("speednet of width 64 on CIFAR-10", loc="left")
+    axes.set_title("speednet of width 64 on CIFAR-10; dotted: the mark of 94 %", loc="left")
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, format="png")

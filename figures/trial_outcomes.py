@@ -177,6 +177,7 @@ def draw_scales(path, idea="overlap 0"):
         axes.set_xscale("log", base=2)
         axes.set_xticks(list(found), [f"{value:,}" for value in found])
         axes.minorticks_off()
+        axes.margins(x=0.15)
         axes.set(xlabel=what)
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
