@@ -16,7 +16,7 @@ GRADIENTS_AT_ONCE = 2
 KEPT_BY_BATCH_NORM = 1
 # Measured on CPUs: TensorFlow's graph of a training step, with what it makes of it, a call of a layer; and scratch of
 # the convolutions, threads and waiting batches, a process.
-BYTES_OF_A_CALL = 0.9 * MIB
+BYTES_OF_A_CALL = 0.75 * MIB
 BYTES_OF_A_PROCESS = 60 * MIB
 # Networks that are trained at once are not at once where they hold most: this share of all their tensors is held.
 SHARE_AT_ONCE = 0.6
@@ -72,7 +72,7 @@ def training_bytes(networks, batch_size):
 
     On top of what Python, TensorFlow, the built networks and the data set take already, it is about
 
-        60 MiB + sum over networks of (0.9 MiB * calls + 16 * parameters + batch_size * share * (kept + 2 * largest))
+        60 MiB + sum over networks of (0.75 MiB * calls + 16 * parameters + batch_size * share * (kept + 2 * largest))
 
     with 16 for a weight, its gradient and Adam's two moments of 4 bytes each.  `kept` is the bytes that the backward
     pass reads again of one image: inputs of convolutions, dense layers and batch norm, outputs of ReLUs, both of
@@ -80,7 +80,7 @@ def training_bytes(networks, batch_size):
     `largest` is the bytes of the largest tensor, for the two gradients in work.  `share` is 1 for one network and 0.6
     for several, which are not at once where they hold most.
 
-    60 MiB, 0.9 MiB and 0.6 are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
+    60 MiB, 0.75 MiB and 0.6 are fitted to what `figures/memory.py` measures on one CPU, where the estimates are within
     30 % of the growth of the process.  On several devices each holds its part of the batch or of the networks.
     """
     total, share = BYTES_OF_A_PROCESS, SHARE_AT_ONCE if len(networks) > 1 else 1
