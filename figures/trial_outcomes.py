@@ -5,7 +5,6 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
 from tables import FIGURES, spread
 from trial_ideas import BASELINES, CASES, IDEAS, SCALED
@@ -187,29 +186,22 @@ def draw_scales(path, idea="overlap 0"):
 
 
 def draw(path):
-    """Worth against price; above the diagonal there is a gain.  What lost an epoch or more is in the table only."""
-    figure = Figure(figsize=(10, 7.5), dpi=160, layout="constrained")
+    """What each idea is worth more than it costs, in epochs of the full network, on one device and without a link."""
+    figure = Figure(figsize=(10, 7), dpi=160, layout="constrained")
     axes = figure.subplots()
-    axes.set_xscale("function", functions=(np.sqrt, np.square))  # most ideas are at its left end
     _, outcomes = _outcomes("w32")
-    outcomes = {name: one for name, one in outcomes.items() if one.worth > -1}
-    labels = []  # where they begin, from the highest down: one that would cover another comes below it
-    for name, one in sorted(outcomes.items(), key=lambda each: -each[1].worth):
-        style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6, "zorder": 3}
-        axes.plot([one.price_no_link, one.price], [one.worth] * 2, linewidth=0.7, color=style["color"], zorder=1)
-        axes.plot(one.price, one.worth, "o", **style)
-        axes.plot(one.price_no_link, one.worth, "o", markerfacecolor="white", **style)
-        below = [y - 0.03 for x, y in labels if abs(x**0.5 - one.price**0.5) < 0.3 and y - one.worth < 0.03]
-        labels.append((one.price, min([one.worth, *below])))
-        beside = {"xytext": (5, -3), "textcoords": "offset points", "fontsize": 8, "color": style["color"]}
-        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        axes.annotate(name, labels[-1], bbox=clear, zorder=2, **beside)
-    end, worths = 1.15 * max(one.price for one in outcomes.values()), [one.worth for one in outcomes.values()]
-    diagonal = np.linspace(0, end, 200)
-    axes.plot(diagonal, diagonal, color="#bbbbbb", linestyle="--", linewidth=1)
-    axes.set(xlabel="price, epochs of the full network", ylabel="worth, epochs of the full network")
-    axes.set(xlim=(0, end), ylim=(min(worths) - 0.2, max(worths) + 0.3))
-    title = "what ideas are worth, and cost: full points on one device, hollow ones on K devices without a link"
-    axes.set_title(title, loc="left", fontsize=10)
+    rows = sorted(outcomes.items(), key=lambda each: each[1].worth - each[1].price_no_link)
+    for y, (name, one) in enumerate(rows):
+        ends = one.worth - one.price, one.worth - one.price_no_link
+        style = {"color": COLOURS[0] if name == PLAIN else "#777777", "markersize": 6}
+        first = {"label": "on one device"} if y == 0 else {}
+        axes.plot(ends, [y, y], linewidth=0.7, color=style["color"], zorder=1)
+        axes.plot(ends[0], y, "o", **style, **first)
+        axes.plot(ends[1], y, "o", markerfacecolor="white", **style, **first and {"label": "on K devices, no link"})
+    axes.axvline(0, color="#bbbbbb", linestyle="--", linewidth=1, zorder=0)
+    axes.set_yticks(range(len(rows)), [f"{name} ({len(one.rows)})" for name, one in rows], fontsize=8)
+    axes.set(xlabel="worth less price, epochs of the full network", ylim=(-0.7, len(rows) - 0.3))
+    axes.set_title("what ideas are worth more than they cost (number of runs)", loc="left", fontsize=10)
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, format="png")
