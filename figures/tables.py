@@ -118,6 +118,8 @@ MACHINES = {
     "bench-zen4-full": "E",
     "bench-zen4-full-bfloat16": "E",
     "bench-zen4-settings": "E",
+    "bench-zen4-subnets": "E",
+    "bench-zen4-subnets-bfloat16": "E",
     "bench-zen4-width8": "E",
     "bench-zen4-width8-bfloat16": "E",
     "bench-avx512": "B",
@@ -129,6 +131,11 @@ MACHINES = {
 def bench():
     """One row a committed measurement."""
     return _measured("bench-zen4", "bench-zen4-batch128", "bench-zen4-bfloat16")
+
+
+def subnets():
+    """Sub-networks at once, in another run than `bench` and in more rounds."""
+    return _measured("bench-zen4-subnets", "bench-zen4-subnets-bfloat16")
 
 
 def limit():
@@ -254,7 +261,7 @@ def filled(text, tables):
 # {page: the functions that write its tables}
 PAGES = {
     README: (runs, comparisons, reproductions, commands, bench, fastresnet, deep, models),
-    PERFORMANCE: (limit, profile, speednet, xeon, epyc, older_machine, narrow, settings),
+    PERFORMANCE: (limit, profile, speednet, subnets, xeon, epyc, older_machine, narrow, settings),
 }
 
 if __name__ == "__main__":
