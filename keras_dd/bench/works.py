@@ -83,7 +83,7 @@ def bare_step(task):
 def convolutions(task):
     """The convolutions of the full network and their gradients, one after another, and nothing else.
 
-    About what of a step is the library's of convolutions: operations of a step run two at a time, too.
+    About what a step would take if all else were free; but where a step can, it runs two operations at a time.
     """
     network = _full(task)
     works = convolutions_of(network, task.batch_size)
